@@ -1,0 +1,80 @@
+"""Run one session: events in, intents out, protective stops resting at the broker.
+
+config.paper_trading decides between paper and LIVE; there is no flag that makes it live. The thin
+shell around the rule book: it takes events from one queue and carries out what the book answers.
+"""
+
+import argparse
+
+import cli
+
+
+def main() -> None:
+    cli.main(PROGRAM)
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--paper",
+        dest="mode",
+        action="store_const",
+        const="paper",
+        help="simulated orders, whatever config.paper_trading says",
+    )
+    parser.add_argument(
+        "--dry-run",
+        dest="mode",
+        action="store_const",
+        const="dry-run",
+        help="every gate, no order; exit code 3 if a gate would block",
+    )
+    parser.add_argument(
+        "--loop-ms",
+        type=cli.whole(10, 60_000),
+        default=250,
+        metavar="N",
+        help="pace of the loop where no tick wakes it (default: 250)",
+    )
+    parser.add_argument(
+        "--end",
+        type=cli.clock_time,
+        metavar="HH:MM:SS",
+        help="flat by then today (default: hard_trading_end)",
+    )
+    parser.add_argument("--date", type=cli.day, metavar="YYYY-MM-DD", help="for why, replay, eod_pack")
+    parser.add_argument("--at", type=cli.clock_time, metavar="HH:MM:SS", help="for why: the moment")
+    parser.add_argument("--symbol", metavar="A", help="for why: the ticker")
+    parser.add_argument("--out", metavar="PATH", help="for eod_pack, backup, restore: the file")
+
+
+SESSION, JOURNAL, UPKEEP = "trading", "the journal", "upkeep"
+
+PROGRAM = cli.Program(
+    name="trade",
+    what="Run one intraday session, paper or LIVE by config.paper_trading.",
+    tasks=(
+        cli.Task("load_winner", "load the promoted model and show its card", cli.later(SESSION)),
+        cli.Task("one_shot_quotes", "print the quotes once", cli.later(SESSION), stage="quotes"),
+        cli.Task("one_shot_features", "print the live features once", cli.later(SESSION), stage="features"),
+        cli.Task("one_shot_infer", "print action and confidence once", cli.later(SESSION), stage="infer"),
+        cli.Task("loop", "the session", cli.later(SESSION), stage="loop", exclusive=True),
+        cli.Task("halt", "no entries, flatten, stay halted for the day", cli.later(SESSION)),
+        cli.Task("flatten", "close what is open", cli.later(SESSION)),
+        cli.Task("unlock", "end a halt or a loss lock", cli.later(SESSION)),
+        cli.Task("why", "why there was or was no trade (--symbol, --at, --date)", cli.later(JOURNAL)),
+        cli.Task("replay", "replay a day's journal to the same decisions (--date)", cli.later(JOURNAL)),
+        cli.Task("ledger_verify", "check the journal's chain", cli.later(JOURNAL)),
+        cli.Task("ledger_show", "print the journal", cli.later(JOURNAL)),
+        cli.Task("eod_pack", "the day as one ZIP (--date, --out)", cli.later(UPKEEP)),
+        cli.Task("backup", "copy state, journal and models to one file (--out)", cli.later(UPKEEP)),
+        cli.Task("restore", "put a backup back (--out)", cli.later(UPKEEP)),
+        cli.Task("migrate", "bring configuration and journal to this version", cli.later(UPKEEP)),
+        cli.Task("test_alert", "send one message to every configured sink", cli.later(UPKEEP)),
+    ),
+    everything=("loop",),
+    add_flags=_add_flags,
+    examples=("--paper", "--dry-run", "--fn why --symbol INFY --at 10:15:00", "--fn halt"),
+)
+
+if __name__ == "__main__":
+    main()
