@@ -1,0 +1,256 @@
+"""The house keeps its shape: import directions, budgets, names, locks, documented keys."""
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+OURS = {path.stem for path in ROOT.glob("*.py")} | {"rulebook", "strategies", "kite", "exchange"}
+
+# Who may import whom (architecture.md). A name on the left imports only what stands on the right.
+PLAIN = {"outcome", "clock"}
+FACTS = {"facts", "rulebook"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "rulebook": set(),
+    "outcome": set(),
+    "clock": set(),
+    "redaction": PLAIN,
+    "files": PLAIN,
+    "locks": PLAIN | {"rulebook"},
+    "logs": PLAIN | {"redaction", "rulebook"},
+    "sockets": PLAIN,
+    "net": PLAIN | {"sockets"},
+    "facts": PLAIN | {"rulebook"},
+    "contradictions": {"settings"},  # for names of types only
+    "settings": PLAIN | {"files", "contradictions", "rulebook"},
+    "environment": PLAIN | {"settings"},
+    "cli": PLAIN | {"settings", "environment", "locks", "logs", "redaction"},
+    "fetch": PLAIN | FACTS | {"cli", "settings", "environment", "net", "files"},
+    "train": PLAIN | FACTS | {"cli", "settings"},
+    "trade": PLAIN | FACTS | {"cli", "settings", "environment"},
+    "dashboard": PLAIN | FACTS | {"cli", "settings", "environment"},
+}
+HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
+    "net": {"httpx", "httpcore"},  # whoever imports net.py is about to talk
+    "sockets": {"httpcore"},
+}
+LIGHT = {"annotated_types"}
+
+# What the rule book must never touch: it is handed time, randomness and data.
+BANNED_IN_THE_RULE_BOOK = {
+    "time", "random", "os", "secrets", "uuid", "pathlib", "io", "socket", "threading", "asyncio",
+    "subprocess", "logging", "tempfile", "sqlite3", "urllib", "http",
+}  # fmt: skip
+CLOCK_CALLS = {"now", "today", "utcnow"}
+
+FUNCTION_LINES_MOST, ENTRY_MAIN_LINES_MOST = 50, 70
+MODULE_LINES_LEAST, MODULE_LINES_MOST = 60, 400
+# Each exception has a name and a reason.
+TOO_LONG: dict[str, str] = {}
+TOO_SHORT = {
+    "clock.py": "one question, and nothing to merge it with",
+    "outcome.py": "one question, and everything imports it",
+    "dashboard.py": "its pages come with a later version",
+}
+
+
+def modules() -> list[Path]:
+    folders = [ROOT, *(ROOT / name for name in ("rulebook", "strategies", "kite", "exchange", "tools"))]
+    return sorted(
+        path for folder in folders for path in folder.rglob("*.py") if folder != ROOT or path.parent == ROOT
+    )
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def imported(nodes: object) -> set[str]:
+    """Top names of what these nodes import."""
+    found: set[str] = set()
+    for node in nodes:  # type: ignore[attr-defined]
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def owner(path: Path) -> str:
+    return path.stem if path.parent == ROOT else path.relative_to(ROOT).parts[0]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_downwards(path):
+    if owner(path) == "tools":
+        assert set() == imported(ast.walk(tree(path))) & OURS
+        return
+
+    allowed = MAY_IMPORT[owner(path)] | {owner(path)}
+
+    assert set() == (imported(ast.walk(tree(path))) & OURS) - allowed
+
+
+def test_the_import_graph_has_no_cycle():
+    """Imports for names of types (contradictions of settings) are no edges at run time."""
+    edges = {name: targets for name, targets in MAY_IMPORT.items() if name != "contradictions"}
+    done: set[str] = set()
+    while edges:
+        free = {name for name, targets in edges.items() if targets <= done | {"contradictions"}}
+        assert free, f"a cycle among {sorted(edges)}"
+        done |= free
+        edges = {name: targets for name, targets in edges.items() if name not in free}
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if owner(p) == "rulebook"], ids=lambda p: p.name)
+def test_the_rule_book_reads_no_clock_file_environment_or_randomness(path):
+    names = imported(ast.walk(tree(path)))
+    calls = {node.func.attr for node in ast.walk(tree(path))
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}  # fmt: skip
+
+    assert names <= set(sys.stdlib_module_names) | {"rulebook"}
+    assert set() == names & BANNED_IN_THE_RULE_BOOK
+    assert set() == calls & CLOCK_CALLS
+    assert "open(" not in path.read_text()
+    assert not re.search(r"\b(paper|backtest|live)\b", strip_comments(path.read_text()), re.IGNORECASE)
+
+
+def strip_comments(source: str) -> str:
+    """Code alone: the rule book must not know its caller, its prose may name them."""
+    parsed = ast.parse(source)
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(parsed)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_heavy_is_imported_at_the_top_of_a_file(path):
+    if owner(path) in ("exchange",):
+        return
+    outside = imported(tree(path).body) - set(sys.stdlib_module_names) - OURS - LIGHT
+
+    assert outside <= HEAVY_MAY_BE_IMPORTED_AT_THE_TOP.get(owner(path), set())
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_stay_within_their_budgets(path):
+    name = str(path.relative_to(ROOT))
+    lines = path.read_text().count("\n")
+    functions = [n for n in ast.walk(tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    sizes = {f.name: (f.end_lineno or 0) - f.lineno + 1 for f in functions}
+    too_long = {f: size for f, size in sizes.items()
+                if size > (ENTRY_MAIN_LINES_MOST if f == "main" else FUNCTION_LINES_MOST)}  # fmt: skip
+
+    assert {} == {f: size for f, size in too_long.items() if f"{name}:{f}" not in TOO_LONG}
+    assert lines <= MODULE_LINES_MOST or name in TOO_LONG
+    assert (
+        lines >= MODULE_LINES_LEAST
+        or name in TOO_SHORT
+        or path.name == "__init__.py"
+        or owner(path) == "tools"
+    )
+    assert ast.get_docstring(tree(path)), "the first lines say which question the file answers"
+
+
+def test_no_exception_from_a_budget_has_outlived_its_reason():
+    short = {name for name in TOO_SHORT if (ROOT / name).read_text().count("\n") < MODULE_LINES_LEAST}
+
+    assert set(TOO_SHORT) == short
+    assert all((ROOT / name.split(":")[0]).exists() for name in TOO_LONG)
+
+
+def test_no_file_of_the_root_is_named_like_a_standard_module():
+    assert set() == {path.stem for path in ROOT.glob("*.py")} & set(sys.stdlib_module_names)
+
+
+def test_folders_of_data_are_not_packages():
+    """data.py beside data/ works only while data/ has no __init__.py."""
+    assert [] == [name for name in ("data", "models", "config") if (ROOT / name / "__init__.py").exists()]
+
+
+def keys(schema: dict[str, Any], part: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, value in part.get("properties", {}).items():
+        reference = value.get("$ref") or next((v.get("$ref") for v in value.get("allOf", [])), None)
+        inner = schema["$defs"][reference.split("/")[-1]] if reference else {}
+        found += keys(schema, inner, f"{prefix}{name}.") if inner.get("properties") else [prefix + name]
+    return found
+
+
+def test_every_key_of_the_configuration_stands_in_the_readme():
+    schema = json.loads((ROOT / "config" / "config.schema.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+
+    assert [] == [key for key in keys(schema, schema) if f"`{key}`" not in readme]
+
+
+def test_every_exit_code_stands_in_the_readme():
+    from outcome import ExitCode
+
+    readme = (ROOT / "README.md").read_text()
+
+    assert [] == [
+        int(code) for code in ExitCode if not re.search(rf"^\| {int(code)} \|", readme, re.MULTILINE)
+    ]
+
+
+def test_every_file_of_the_root_stands_in_the_readme_s_table():
+    readme = (ROOT / "README.md").read_text()
+
+    assert [] == [path.name for path in ROOT.glob("*.py") if f"`{path.name}`" not in readme]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_line_of_a_lock_is_one_exact_version_with_hashes(name):
+    text = re.sub(r"\\\n", " ", (ROOT / name).read_text())
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    pinned = re.compile(
+        r"^[a-z0-9-]+==[\w.+]+( ; [^=<>!~]+[=<>!~]+ '[\w.]+'( and [^-]+)?)?( +--hash=sha256:[0-9a-f]{64})+$"
+    )
+
+    assert [] == [line[:80] for line in lines if not pinned.match(line)]
+
+
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+def test_every_choice_is_exact_has_a_reason_and_stands_in_its_lock(name):
+    lines = [
+        line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-c"))
+    ]
+    lock = (ROOT / name.replace(".in", ".txt")).read_text()
+    self_evident = {"mypy==2.4.1", "pandas-stubs==3.1.0.261029", "pytest==9.2.0", "ruff==0.17.5"}
+
+    assert [] == [line for line in lines if "#" not in line and line.strip() not in self_evident]
+    assert [] == [line for line in lines if f"\n{line.split('#')[0].strip()}" not in lock]
+
+
+def test_torch_is_the_cpu_wheel_by_its_hash():
+    lock = (ROOT / "requirements.txt").read_text()
+    block = lock[lock.index("\ntorch==2.13.0") :].split("\n    # via")[0]
+
+    assert "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b" in block
+    assert "nvidia" not in lock
+
+
+def test_each_lint_exception_has_a_reason_beside_it():
+    text = (ROOT / "pyproject.toml").read_text()
+    config = tomllib.loads(text)["tool"]["ruff"]["lint"]
+    lines = {
+        rule: next(line for line in text.splitlines() if f'"{rule}"' in line) for rule in config["ignore"]
+    }
+
+    assert [] == [rule for rule, line in lines.items() if "#" not in line]
+
+
+def test_nothing_that_looks_like_a_secret_is_in_the_sources():
+    shapes = re.compile(r"(?i)(api_secret|access_token|hmac_key)\s*[=:]\s*['\"]?[a-z0-9]{24,}")
+    sources = [*ROOT.glob("*.py"), *ROOT.glob("*.json"), ROOT / ".env.example", *modules()]
+
+    assert [] == [str(path) for path in sources if shapes.search(path.read_text())]
