@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,34 @@ OURS = (
 sys.path.insert(0, str(GUARD))
 import sitecustomize  # type: ignore[import-not-found]  # noqa: E402, F401  (holds this process to loopback)
 
+# Every test runs with these secrets in its environment; none may end up in anything that is written.
+CANARIES = {
+    name: f"canary{number}9f3e7a1c5b8d" for number, name in enumerate(
+        ("ZERODHA_API_KEY", "ZERODHA_API_SECRET", "ZERODHA_ACCESS_TOKEN", "DASHBOARD_AUTH_TOKEN", "LEDGER_HMAC_KEY")
+    )
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_secret_is_written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end, look into every file that the whole suite has left behind."""
+    yield
+    base = tmp_path_factory.getbasetemp()
+    files = [path for path in base.rglob("*") if path.is_file() and not path.is_symlink()]
+    leaks = [
+        path for path in files if any(canary.encode() in path.read_bytes() for canary in CANARIES.values())
+    ]
+
+    assert [] == leaks
+
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No switch or secret of the developer's machine takes part; children are held to loopback too."""
     for name in [name for name in os.environ if name.startswith((*OURS, "NO_COLOR"))]:
         monkeypatch.delenv(name)
+    for name, canary in CANARIES.items():
+        monkeypatch.setenv(name, canary)
     monkeypatch.setenv("PYTHONPATH", str(GUARD))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
@@ -44,10 +67,12 @@ class House:
         shutil.copy(ROOT / "config.json", folder)
 
     def run(self, script: str, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, str(ROOT / f"{script}.py"), *args],
             cwd=self.folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
+        assert not any(canary in done.stdout + done.stderr for canary in CANARIES.values())
+        return done
 
 
 @pytest.fixture
