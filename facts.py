@@ -1,20 +1,21 @@
-"""What do the dated facts under config/ say about sessions and holidays?
+"""What do the dated facts under config/ say about sessions, holidays and charges?
 
 Reads the JSON files and hands out rulebook values. Everything is checked before anything is used, and
 all mistakes are reported at once: a calendar with a typing error trades on the wrong day. Keeps
 nothing between calls; knows no network, no clock and no broker.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from outcome import ConfigError, NetworkError
+from rulebook.charges import BPS, PARTS, Amounts, Item, Tariff
 from rulebook.hours import (
     Calendar,
     Closure,
@@ -26,10 +27,12 @@ from rulebook.hours import (
     SymbolClass,
     YearList,
 )
+from strict_json import Entry, load, one_of, parse_clock, parse_day, parse_flag, parse_list, parse_text
 
 T = TypeVar("T")
 
 SESSIONS = "sessions.json"
+CHARGES = "charges.json"
 _HOLIDAYS = re.compile(r"holidays-(\d{4})\.json")
 
 
@@ -60,6 +63,20 @@ def read_calendar(folder: Path) -> Calendar:
     if problems:
         raise ConfigError("\n".join(problems))
     return calendar
+
+
+def read_tariff(folder: Path) -> Tariff:
+    """Raises one ConfigError that lists every mistake in the file."""
+    problems: list[str] = []
+    raw = load(folder / CHARGES, problems)
+    rows: dict[Item, tuple[Dated[Amounts], ...]] = {}
+    if raw is not None:
+        top = Entry(raw, str(folder / CHARGES), problems, f"verified_on {' '.join(Item)}")
+        top.get("verified_on", parse_day, date.min)
+        rows = {item: _charge_rows(top, item) for item in Item}
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Tariff(rows)
 
 
 def require_years(calendar: Calendar, first: date, last: date) -> None:
@@ -109,44 +126,6 @@ def _disagreements(
             yield Disagreement(day, f"closes at {ours.closes_ist:%H:%M}: {ours.label}", f"closed: {theirs}")
 
 
-class _Entry:
-    """One JSON object and where it stands; notes what is wrong and goes on to the next key."""
-
-    def __init__(self, raw: Any, where: str, problems: list[str], keys: str) -> None:
-        self.raw: dict[str, Any] = raw if isinstance(raw, dict) else {}
-        self.where = where
-        self.problems = problems
-        if not isinstance(raw, dict):
-            self.wrong("is not an object")
-        for key in sorted(self.raw.keys() - keys.split()):
-            self.wrong(f"unknown key {key!r}; allowed are {', '.join(keys.split())}")
-
-    def wrong(self, what: str) -> None:
-        self.problems.append(f"{self.where}: {what}")
-
-    def has(self, key: str) -> bool:
-        return key in self.raw
-
-    def get(self, key: str, parse: Callable[[Any], T], otherwise: T) -> T:
-        """The stand-in only lets the reading go on: a calendar with problems is never handed out."""
-        if key not in self.raw:
-            self.wrong(f"{key!r} is missing")
-            return otherwise
-        try:
-            return parse(self.raw[key])
-        except ValueError as error:
-            self.wrong(f"{key!r} {error}")
-            return otherwise
-
-    def maybe(self, key: str, parse: Callable[[Any], T]) -> T | None:
-        return self.get(key, parse, None) if self.has(key) else None
-
-    def each(self, key: str, keys: str) -> Iterator["_Entry"]:
-        nothing: list[Any] = []
-        for index, raw in enumerate(self.get(key, _list, nothing)):
-            yield _Entry(raw, f"{self.where}: {key}[{index}]", self.problems, keys)
-
-
 def _holiday_files(folder: Path, problems: list[str]) -> Iterator[tuple[Path, str]]:
     found = sorted((path, match[1]) for path in folder.glob("*") if (match := _HOLIDAYS.fullmatch(path.name)))
     if not found:
@@ -158,11 +137,11 @@ def _holiday_files(folder: Path, problems: list[str]) -> Iterator[tuple[Path, st
 
 
 def _year_list(path: Path, year: int, problems: list[str]) -> YearList:
-    raw = _load(path, problems)
+    raw = load(path, problems)
     if raw is None:
         return YearList(year, {}, provisional=True, verified_on=date.min)
-    top = _Entry(raw, str(path), problems, "verified_on provisional source NSE")
-    top.get("source", _text, "")
+    top = Entry(raw, str(path), problems, "verified_on provisional source NSE")
+    top.get("source", parse_text, "")
     closures: dict[date, Closure] = {}
     for row in top.each("NSE", "date weekday label session close source"):
         closure = _closure(row)
@@ -171,30 +150,31 @@ def _year_list(path: Path, year: int, problems: list[str]) -> YearList:
         if closure.day in closures:
             row.wrong(f"{closure.day} stands there twice")
         closures[closure.day] = closure
-    verified_on = top.get("verified_on", _day, date.min)
-    return YearList(year, closures, top.get("provisional", _flag, False), verified_on)
+    verified_on = top.get("verified_on", parse_day, date.min)
+    return YearList(year, closures, top.get("provisional", parse_flag, False), verified_on)
 
 
-def _closure(row: _Entry) -> Closure:
+def _closure(row: Entry) -> Closure:
     day = _dated(row)
-    row.maybe("source", _text)
-    closes = row.maybe("close", _clock)
-    early = row.get("session", _one_of("closed", "early_close"), "closed") == "early_close"
+    row.maybe("source", parse_text)
+    closes = row.maybe("close", parse_clock)
+    early = row.get("session", one_of("closed", "early_close"), "closed") == "early_close"
     if early != row.has("close"):
         row.wrong("'close' (HH:MM) belongs to session 'early_close', and only there")
-    return Closure(day, row.get("label", _text, ""), closes)
+    return Closure(day, row.get("label", parse_text, ""), closes)
 
 
 def _sessions(path: Path, years: Mapping[int, YearList], problems: list[str]) -> Calendar:
-    raw = _load(path, problems)
+    raw = load(path, problems)
     if raw is None:
         return Calendar(years, (), (), {})
-    top = _Entry(raw, str(path), problems, "verified_on hours square_off special")
-    top.get("verified_on", _day, date.min)
+    top = Entry(raw, str(path), problems, "verified_on hours square_off special")
+    top.get("verified_on", parse_day, date.min)
     common = "from classes confirmed source"
-    hours = [_row(entry, _table(entry)) for entry in top.each("hours", f"{common} phases")]
+    hours = [_row(entry, _table(entry), _some(entry)) for entry in top.each("hours", f"{common} phases")]
     square_offs = [
-        _row(entry, entry.get("at", _clock, time.min)) for entry in top.each("square_off", f"{common} at")
+        _row(entry, entry.get("at", parse_clock, time.min), _some(entry))
+        for entry in top.each("square_off", f"{common} at")
     ]
     specials: dict[date, Special] = {}
     for entry in top.each("special", "date weekday label tradable confirmed source phases square_off"):
@@ -209,14 +189,18 @@ def _sessions(path: Path, years: Mapping[int, YearList], problems: list[str]) ->
     return calendar
 
 
-def _row(entry: _Entry, value: T) -> Dated[T]:
+def _row(entry: Entry, value: T, classes: frozenset[SymbolClass]) -> Dated[T]:
     return Dated(
-        entry.get("from", _day, date.min),
-        entry.get("classes", _classes, frozenset()),
+        entry.get("from", parse_day, date.min),
+        classes,
         value,
-        entry.get("confirmed", _flag, False),
-        entry.get("source", _text, ""),
+        entry.get("confirmed", parse_flag, False),
+        entry.get("source", parse_text, ""),
     )
+
+
+def _some(entry: Entry) -> frozenset[SymbolClass]:
+    return entry.get("classes", _classes, frozenset())
 
 
 def _row_faults(rows: list[Dated[Any]], first: date) -> Iterator[str]:
@@ -231,16 +215,16 @@ def _row_faults(rows: list[Dated[Any]], first: date) -> Iterator[str]:
             yield f"{symbol_class}: needs a confirmed row from {first} or earlier"
 
 
-def _special(entry: _Entry) -> Special:
+def _special(entry: Entry) -> Special:
     phases = _table(entry) if entry.has("phases") else ()
     special = Special(
         _dated(entry),
-        entry.get("label", _text, ""),
-        entry.get("tradable", _flag, False),
-        entry.get("confirmed", _flag, False),
-        entry.get("source", _text, ""),
+        entry.get("label", parse_text, ""),
+        entry.get("tradable", parse_flag, False),
+        entry.get("confirmed", parse_flag, False),
+        entry.get("source", parse_text, ""),
         phases,
-        entry.maybe("square_off", _clock),
+        entry.maybe("square_off", parse_clock),
     )
     if special.tradable and phases and special.square_off_ist is None:
         entry.wrong("a session with hours of its own needs 'square_off' (HH:MM) before it may be tradable")
@@ -249,7 +233,7 @@ def _special(entry: _Entry) -> Special:
     return special
 
 
-def _table(entry: _Entry) -> Phases:
+def _table(entry: Entry) -> Phases:
     phases = tuple(_phase(row) for row in entry.each("phases", "kind start end random_from"))
     for first, second in pairwise(phases):
         if second.starts_ist < first.ends_ist:
@@ -259,10 +243,10 @@ def _table(entry: _Entry) -> Phases:
     return phases
 
 
-def _phase(row: _Entry) -> Phase:
-    kind = PhaseKind(row.get("kind", _one_of(*PhaseKind), "continuous"))
-    starts, ends = row.get("start", _clock, time.min), row.get("end", _clock, time.max)
-    may_end = row.maybe("random_from", _clock)
+def _phase(row: Entry) -> Phase:
+    kind = PhaseKind(row.get("kind", one_of(*PhaseKind), "continuous"))
+    starts, ends = row.get("start", parse_clock, time.min), row.get("end", parse_clock, time.max)
+    may_end = row.maybe("random_from", parse_clock)
     if not starts < ends:
         row.wrong(f"ends at {ends:%H:%M}, which is not after its start at {starts:%H:%M}")
     if may_end is not None and not starts < may_end < ends:
@@ -270,10 +254,10 @@ def _phase(row: _Entry) -> Phase:
     return Phase(kind, starts, ends, may_end)
 
 
-def _dated(row: _Entry) -> date:
+def _dated(row: Entry) -> date:
     """A weekday beside the date, as the exchange prints it, catches a slipped digit."""
-    day = row.get("date", _day, date.min)
-    weekday = row.maybe("weekday", _text)
+    day = row.get("date", parse_day, date.min)
+    weekday = row.maybe("weekday", parse_text)
     if weekday is not None and day != date.min and weekday != f"{day:%A}":
         row.wrong(f"{day} is a {day:%A}, not a {weekday}")
     return day
@@ -300,72 +284,62 @@ def _opening(calendar: Calendar, day: date) -> time:
     return max(p.starts_ist for row in rows for p in row.value if p.kind is PhaseKind.CONTINUOUS)
 
 
-def _load(path: Path, problems: list[str]) -> Any:
-    """None where there is nothing to check; what is missing inside would only hide that."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_key_once)
-    except FileNotFoundError:
-        problems.append(f"{path}: does not exist; restore it from the release")
-    except (OSError, ValueError) as error:
-        problems.append(f"{path}: cannot be read: {error}")
-    return None
+def _classes(value: Any) -> frozenset[SymbolClass]:
+    names = [one_of(*SymbolClass)(name) for name in parse_list(value)]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"is {value!r}; name each class once")
+    return frozenset(SymbolClass(name) for name in names)
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a key that stands there twice, json keeps the last and says nothing."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError(f"an object has a key twice: {', '.join(key for key, _ in pairs)}")
-    return found
+def _charge_rows(top: Entry, item: Item) -> tuple[Dated[Amounts], ...]:
+    """Charges know no classes of stock."""
+    keys = f"from confirmed source {' '.join(_AMOUNTS[item])}"
+    rows = tuple(_row(row, _amounts(row, item), frozenset(SymbolClass)) for row in top.each(item.value, keys))
+    if top.raw.get(item) == []:
+        top.wrong(f"{item}: needs a row")
+    for earlier, later in pairwise(row.from_day for row in rows):
+        if later <= earlier:
+            top.wrong(f"{item}: {later} stands after {earlier}; one row per day, in order")
+    return rows
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"is {value!r}; write a text")
-    return value
+def _amounts(row: Entry, item: Item) -> Amounts:
+    return tuple(row.get(key, parse, 0) for key, parse in _AMOUNTS[item].items())
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"is {value!r}; write true or false")
-    return value
+def _percent(parts: int, most: int) -> Callable[[Any], int]:
+    """A text, because the float 0.00307 is not 0.00307; `parts` is what 100 % is in the unit of the rule."""
 
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError("is not a list")
-    return value
-
-
-def _day(value: Any) -> date:
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        raise ValueError(f"is {value!r}; write YYYY-MM-DD")
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"is {value!r}, a date that does not exist") from None
-
-
-def _clock(value: Any) -> time:
-    if not isinstance(value, str) or not re.fullmatch(r"\d\d:\d\d", value):
-        raise ValueError(f"is {value!r}; write HH:MM")
-    try:
-        return time.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"is {value!r}, a time that does not exist") from None
-
-
-def _one_of(*allowed: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in allowed:
-            raise ValueError(f"is {value!r}; allowed are {', '.join(allowed)}")
-        return str(value)
+    def parse(value: Any) -> int:
+        if not isinstance(value, str) or not re.fullmatch(r"\d{1,3}(\.\d+)?", value):
+            raise ValueError(f'is {value!r}; write a text such as "0.00307"')
+        exact = Decimal(value) * parts / 100
+        if exact != int(exact):
+            raise ValueError(f"is {value!r}, which is not a whole number of parts in {parts:,}")
+        if Decimal(value) > most:
+            raise ValueError(f"is {value!r}; at most {most} is possible")
+        return int(exact)
 
     return parse
 
 
-def _classes(value: Any) -> frozenset[SymbolClass]:
-    names = [_one_of(*SymbolClass)(name) for name in _list(value)]
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"is {value!r}; name each class once")
-    return frozenset(SymbolClass(name) for name in names)
+def _rupees(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000:
+        raise ValueError(f"is {value!r}; write whole rupees, 0 to 10000")
+    return value * 100
+
+
+def _zero_or_one(value: Any) -> int:
+    return int(parse_flag(value))
+
+
+_OF_VALUE = _percent(PARTS, most=1)  # what charges.py multiplies within int64
+_AMOUNTS: dict[Item, dict[str, Callable[[Any], int]]] = {
+    Item.BROKERAGE: {"percent": _OF_VALUE, "max_rupees": _rupees},
+    Item.STT: {"percent": _OF_VALUE},
+    Item.EXCHANGE: {"percent": _OF_VALUE},
+    Item.SEBI: {"percent": _OF_VALUE},
+    Item.STAMP: {"percent": _OF_VALUE},
+    Item.GST: {"percent": _percent(BPS, most=100), "on_sebi_fee": _zero_or_one},
+    Item.SQUARE_OFF: {"rupees": _rupees},
+}
