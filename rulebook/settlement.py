@@ -1,0 +1,161 @@
+"""What does a reading of the broker's books prove? Presence at once, absence only slowly.
+
+A row that is there is a fact, whenever it was true: statuses and fills only grow. A row that is not
+there, a position that is smaller, terms that are other than ours: these are verdicts, and a read may lag
+by ten seconds, be unordered or lack its newest rows (faults.md R11). So they need
+
+- a read that began after the moment in question: an older answer cannot speak about it;
+- BOOK_QUORUM agreeing reads in a row;
+- for an order without an answer the settle horizon on top;
+- for a position a read that agrees with itself: the net of all its orders, ours and foreign, is its
+  position, and it shows every fill of ours that we know. A read that does not, for ten seconds, is a
+  difference: ours is flattened, and the caller halts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from rulebook.order_draft import Draft, is_seen
+from rulebook.order_messages import BookRead, OrderRow
+from rulebook.order_news import advanced
+from rulebook.order_records import (
+    BOOK_QUORUM,
+    RETRY,
+    SETTLE_HORIZON,
+    STALE_MOST,
+    Ask,
+    Order,
+    Purpose,
+    Request,
+    Severity,
+    Status,
+    Want,
+)
+from rulebook.records import ExitReason, OrderType
+
+Rows = Mapping[str, OrderRow]  # by order id
+
+
+def settle(draft: Draft, read: BookRead, rows: Rows) -> None:
+    """All verdicts that this read allows about a ticker; the rows themselves were taken before."""
+    for order in list(draft.orders.values()):
+        if not order.is_alive:
+            draft.sight.absent.pop(order.client_id, None)
+            continue
+        row = rows.get(order.order_id) if order.order_id else None
+        if row is None:
+            _count_absence(draft, order, read)
+        else:
+            draft.sight.absent.pop(order.client_id, None)
+            _settle_request(draft, order, read, row)
+    for order in draft.closers:
+        if order.order_id is not None and order.order_id in rows:
+            _compare_terms(draft, order, read, rows[order.order_id])
+    if read.positions is not None and draft.unit is not None:
+        _compare_position(draft, read, read.positions.get(draft.ticker, 0))
+
+
+def _count_absence(draft: Draft, order: Order, read: BookRead) -> None:
+    if is_seen(order) or read.began <= (order.unsure_since or order.sent_at):
+        return
+    times = draft.sight.absent.get(order.client_id, 0) + 1
+    draft.sight.absent[order.client_id] = times
+    if order.status is Status.RECORDED:
+        return  # its answer is still to come
+    if read.began >= order.sent_at + SETTLE_HORIZON and times >= BOOK_QUORUM:
+        draft.update(advanced(order, Status.ABSENT), excess=order.purpose is Purpose.ENTRY)
+        draft.alarm(f"{order.client_id} is in no book after {SETTLE_HORIZON.seconds} s: it is not there")
+
+
+def _settle_request(draft: Draft, order: Order, read: BookRead, row: OrderRow) -> None:
+    """What became of a modify or cancel that only the book can tell. To repeat either is harmless."""
+    request = order.request
+    if request is None or request.unsure_since is None or read.began <= request.unsure_since:
+        return
+    later = draft.at + RETRY
+    if request.ask is Ask.MODIFY and request.terms is not None and _took(order, request, row):
+        draft.update(order, request=None, terms=request.terms)
+    else:
+        draft.update(order, request=None, not_before=later)
+
+
+def _took(order: Order, request: Request, row: OrderRow) -> bool:
+    """By quantity and prices, not by the type's echo (Kc#52902); an exit shows by leaving the trigger."""
+    assert request.terms is not None
+    if row.qty != request.terms.qty:
+        return False
+    if request.terms.is_stop:
+        return row.trigger == request.terms.trigger
+    # A stop that fired by itself works as well, at its own price: only ours proves a LIMIT.
+    is_ours = request.terms.order_type is not OrderType.LIMIT or row.price == request.terms.price
+    return is_ours and order.status in (Status.WORKING, Status.PARTLY)
+
+
+def _compare_terms(draft: Draft, order: Order, read: BookRead, row: OrderRow) -> None:
+    """What another hand has moved, or whose accepted modification the exchange refused (H2, F 3799).
+
+    Within STALE_MOST of our own change a lagging read looks the same, so nothing is concluded then.
+    """
+    name = _price_that_counts(order)
+    known = (order.terms.qty, getattr(order.terms, name) if name else None)
+    shown = (row.qty, getattr(row, name) if name else None)
+    is_settled = order.is_free and read.began > order.acted_at + STALE_MOST
+    if not name or not is_settled or shown == known or shown[1] is None:
+        draft.sight.echoes.pop(order.client_id, None)
+        return
+    *before, times = draft.sight.echoes.get(order.client_id, (0, None, 0))
+    times = times + 1 if tuple(before) == shown else 1
+    draft.sight.echoes[order.client_id] = (*shown, times)
+    if times >= BOOK_QUORUM:
+        draft.sight.echoes.pop(order.client_id)
+        draft.update(order, terms=replace(order.terms, **{"qty": row.qty, name: shown[1]}))
+        draft.alarm(f"{order.purpose} {order.order_id} rests at {shown}, not at {known}: another hand")
+
+
+def _price_that_counts(order: Order) -> str:
+    """A waiting stop's trigger, a limit order's price; a fired stop and a MARKET order have none of ours."""
+    if order.terms.is_stop:
+        return "trigger" if order.status is Status.TRIGGER_PENDING else ""
+    return "price" if order.terms.order_type is OrderType.LIMIT else ""
+
+
+def _compare_position(draft: Draft, read: BookRead, net: int) -> None:
+    """Ours is never more than the broker's net in our direction; what is beyond it others have closed."""
+    unit = draft.asked
+    theirs = max(0, unit.side * net)
+    if draft.held <= theirs:
+        draft.sight.caps.pop(draft.ticker, None)
+        return
+    cap, since, times = draft.sight.caps.get(draft.ticker, (theirs, read.began, 0))
+    if cap != theirs:
+        since, times = read.began, 0
+    draft.sight.caps[draft.ticker] = (theirs, since, times + 1)
+    if times + 1 < BOOK_QUORUM:
+        return
+    if _is_whole(draft, read, net):
+        _lose(draft, draft.held - theirs, "closed by another hand", Severity.WARNING)
+    elif read.began >= _last_news(draft, since) + STALE_MOST:
+        draft.change(want=max(unit.want, Want.EXIT, key=list(Want).index))
+        _lose(draft, draft.held - theirs, "the broker's position is smaller than ours", Severity.HALT)
+
+
+def _lose(draft: Draft, qty: int, why: str, severity: Severity) -> None:
+    draft.sight.caps.pop(draft.ticker, None)
+    draft.change(lost=draft.asked.lost + qty, reason=draft.asked.reason or ExitReason.EXTERNAL)
+    draft.alarm(f"{qty} shares: {why}", severity)
+
+
+def _last_news(draft: Draft, since: datetime) -> datetime:
+    """A position lags its fills, so the ten seconds begin after our last one."""
+    return max([since, *(order.news_at for order in draft.ours)])
+
+
+def _is_whole(draft: Draft, read: BookRead, net: int) -> bool:
+    rows = {row.order_id: row for row in read.orders if row.ticker == draft.ticker}
+    knows_ours = all(
+        order.order_id in rows and rows[order.order_id].filled == order.filled
+        for order in draft.ours
+        if order.filled
+    )
+    return knows_ours and net == sum(row.side * row.filled for row in rows.values())
