@@ -1,0 +1,383 @@
+"""What do we do about this event? The rule book: facts in, intents out, the same for everyone who asks.
+
+Theory of operation
+-------------------
+The book holds what it knows about each ticker (a Position), the day and the account, and it is told
+facts only: a day began, a tick was seen, bars closed with what a strategy said about them, an entry
+filled, a stop rests, shares left. It answers intents (Enter, MoveStop, Exit) and Considered records
+with every gate's verdict. It never asks who carries an intent out, and reads no clock: time is in the
+events. The decisions themselves are functions of plain numbers in rules.py, stops.py and gates.py.
+
+position.py has the phases of a position and which may follow which.
+
+Between bar closes a tick advances the extremes and the trail. A price beyond the resting stop is the
+broker's to fill; only if the stop is still untriggered two seconds later is it turned into an exit.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rulebook import rules as say
+from rulebook.bars import next_atr, true_range
+from rulebook.charges import cost_per_share, order_charges
+from rulebook.events import (
+    Answer,
+    BarsClosed,
+    Conditions,
+    Considered,
+    DayBegan,
+    Entered,
+    EntryEnded,
+    Event,
+    Left,
+    StopRests,
+)
+from rulebook.gates import Verdict, evaluate, leaving, passed
+from rulebook.hours import Window
+from rulebook.position import IllegalStepError, Phase, Position
+from rulebook.records import (
+    Bar,
+    Decision,
+    Enter,
+    Exit,
+    ExitReason,
+    Instrument,
+    Intent,
+    MoveStop,
+    Paise,
+    Side,
+    Tick,
+)
+from rulebook.rules import Rules
+from rulebook.situation import Limits, ProposedOrder, Situation, TickerFacts
+from rulebook.stops import (
+    better,
+    half_up,
+    initial,
+    is_crossed,
+    is_hit,
+    is_reached,
+    is_worth_moving,
+    may_move,
+    risk,
+    target,
+    trailed,
+    worse,
+)
+from rulebook.trades import ClosedTrade
+from rulebook.walk import stop_distance
+
+TRIGGER_PATIENCE = timedelta(seconds=2)
+
+
+class Book:
+    """The rule book of one account."""
+
+    def __init__(self, rules: Rules, limits: Limits, instruments: Mapping[str, Instrument]) -> None:
+        self.rules = rules
+        self.limits = limits
+        self.positions = {name: Position(instruments[name]) for name in sorted(instruments)}
+        self.closed: list[ClosedTrade] = []
+        self.is_locked = False
+        self.entries_today = 0
+        self._day: DayBegan | None = None
+        self._milli_r_today = 0
+        self._net_today = 0
+        self._open_milli_r = 0
+        self._open_net = 0
+        self._conditions: Conditions | None = None
+
+    def on(self, event: Event) -> tuple[Answer, ...]:
+        """Take a fact in, answer what to do about it."""
+        match event:
+            case Tick():
+                return tuple(self._on_tick(event))
+            case BarsClosed():
+                return tuple(self._on_bars(event))
+            case DayBegan():
+                self._begin_day(event)
+            case Conditions():
+                self._conditions = event
+            case Entered():
+                self._on_entered(event)
+            case EntryEnded():
+                self._on_entry_ended(event)
+            case StopRests():
+                self._on_stop_rests(event)
+            case Left():
+                self._on_left(event)
+        return ()
+
+    @property
+    def active(self) -> int:
+        """Open, opening and unknown: all of it is exposure."""
+        return sum(position.phase is not Phase.FREE for position in self.positions.values())
+
+    # --- facts about a position ---------------------------------------------------------------------
+
+    def _on_entered(self, event: Entered) -> None:
+        p = self.positions[event.ticker]
+        if event.qty <= p.qty and p.phase is Phase.HELD:
+            raise IllegalStepError(f"{event.ticker}: an entry of {event.qty} after one of {p.qty} shares")
+        p.step(Phase.HELD)
+        p.qty, p.entry_value = event.qty, event.value
+        p.entered_at = p.entered_at or event.at
+        price, tick = half_up(event.value, event.qty) // event.qty, p.instrument.tick
+        p.best = p.worst = price
+        p.stop = p.resting = initial(p.sign, price, p.gap, tick)
+        p.risk = risk(p.sign, price, p.stop)
+        p.trail = trailed(p.sign, p.stop, price, p.risk, self.rules.trail_milli, tick)
+        p.goal = target(p.sign, price, p.risk, self.rules.target_milli, tick)
+        p.stop_path = [(event.at, Paise(p.stop))]
+
+    def _on_entry_ended(self, event: EntryEnded) -> None:
+        p = self.positions[event.ticker]
+        if p.phase is Phase.ENTERING:
+            p.step(Phase.FREE)
+
+    def _on_stop_rests(self, event: StopRests) -> None:
+        p = self.positions[event.ticker]
+        if p.phase is Phase.HELD:
+            p.resting = event.stop
+            p.stop_path.append((event.at, event.stop))
+
+    def _on_left(self, event: Left) -> None:
+        p = self.positions[event.ticker]
+        if event.qty > p.left or p.phase not in (Phase.HELD, Phase.LEAVING):
+            raise IllegalStepError(f"{event.ticker}: {event.qty} shares left of {p.left} that are ours")
+        p.best, p.worst = better(p.sign, p.best, event.price), worse(p.sign, p.worst, event.price)
+        p.gone += event.qty
+        p.exit_value += event.value
+        p.fees += event.fee
+        p.step(Phase.LEAVING if p.left else Phase.FREE)
+        if p.left == 0:
+            self._close(p, event)
+
+    def _close(self, p: Position, event: Left) -> None:
+        assert self._day is not None and p.decided_at is not None and p.entered_at is not None
+        charges = order_charges(p.sign, p.entry_value, self._day.rates) + p.fees
+        charges += order_charges(-p.sign, p.exit_value, self._day.rates)
+        trade = ClosedTrade(
+            ticker=event.ticker,
+            side=Side(p.sign),
+            qty=p.qty,
+            decided_at=p.decided_at,
+            decision_price=Paise(p.decision),
+            entered_at=p.entered_at,
+            entry_value=p.entry_value,
+            initial_stop=Paise(p.stop),
+            exited_at=event.at,
+            exit_value=p.exit_value,
+            intended_exit=event.intended,
+            reason=event.reason,
+            worst=Paise(p.worst),
+            best=Paise(p.best),
+            charges=charges,
+            stop_path=tuple(p.stop_path),
+        )
+        self.closed.append(trade)
+        self._milli_r_today += say.milli_r(trade.net, p.risk * p.qty)
+        self._net_today += trade.net
+        if event.reason in (ExitReason.STOP, ExitReason.TRAIL):
+            p.bars_since_stop_out = -1  # the close of this bar counts it to 0
+        p.qty = p.gone = p.exit_value = p.fees = 0
+        p.entered_at = p.beyond_since = p.moved_at = None
+        p.moves = 0
+
+    # --- a tick -------------------------------------------------------------------------------------
+
+    def _on_tick(self, tick: Tick) -> Iterator[Intent]:
+        p = self.positions[tick.ticker]
+        if p.phase is not Phase.HELD:
+            return
+        if is_hit(p.sign, p.resting, tick.price):
+            yield from self._wait_for_the_stop(p, tick)
+            return
+        p.beyond_since = None
+        p.best, p.worst = better(p.sign, p.best, tick.price), worse(p.sign, p.worst, tick.price)
+        p.trail = trailed(p.sign, p.trail, p.best, p.risk, self.rules.trail_milli, p.instrument.tick)
+        reason = self._reason_to_leave(p, tick)
+        if reason is not None:
+            yield self._exit(p, tick.at, reason, tick.price)
+        elif self._wants_to_move(p, tick.at):
+            p.moves += 1
+            p.moved_at = tick.at
+            yield MoveStop(tick.at, tick.ticker, Paise(p.trail))
+
+    def _wait_for_the_stop(self, p: Position, tick: Tick) -> Iterator[Intent]:
+        """The broker's stop is being hit; one that does not trigger is no protection."""
+        p.beyond_since = p.beyond_since or tick.at
+        if tick.at - p.beyond_since >= TRIGGER_PATIENCE:
+            yield self._exit(p, tick.at, ExitReason.STOP, Paise(p.resting))
+
+    def _reason_to_leave(self, p: Position, tick: Tick) -> ExitReason | None:
+        if is_crossed(p.sign, p.trail, tick.price):
+            return ExitReason.TRAIL
+        if is_reached(p.sign, p.goal, tick.price):
+            return ExitReason.TARGET
+        window = self._window(p)
+        if self.rules.is_intraday and (window is None or tick.at >= window.safe_end):
+            return ExitReason.CLOCK
+        return None
+
+    def _wants_to_move(self, p: Position, at: datetime) -> bool:
+        if not is_worth_moving(p.sign, p.resting, p.trail, p.risk, p.instrument.tick):
+            return False
+        since_s = 10**6 if p.moved_at is None else int((at - p.moved_at).total_seconds())
+        return may_move(p.moves, since_s)
+
+    def _exit(self, p: Position, at: datetime, reason: ExitReason, intended: Paise) -> Exit:
+        p.step(Phase.LEAVING)
+        return Exit(at, p.instrument.ticker, reason, intended)
+
+    # --- a bar's close --------------------------------------------------------------------------------
+
+    def _begin_day(self, event: DayBegan) -> None:
+        self._day = event
+        self.is_locked = False
+        self.entries_today = self._milli_r_today = self._net_today = 0
+        for p in self.positions.values():
+            p.last_today = 0
+
+    def _on_bars(self, event: BarsClosed) -> Iterator[Answer]:
+        for name, p in self.positions.items():
+            p.bars_since_stop_out += 1
+            bar = event.bars.get(name)
+            if bar is not None and not bar.filled:
+                p.atr_milli = next_atr(p.atr_milli, p.bars_seen, true_range(bar.high, bar.low, p.last_today))
+                p.bars_seen += 1
+                p.last = p.last_today = bar.close
+        self._judge_the_day()
+        winners = self._winners(event)
+        for name, p in self.positions.items():
+            if p.phase is Phase.HELD:
+                yield from self._send_away(event, name, p)
+        for name in winners:
+            yield from self._enter(event, name)
+
+    def _traded(self, event: BarsClosed, name: str) -> Bar | None:
+        bar = event.bars.get(name)
+        return None if bar is None or bar.filled else bar
+
+    def _judge_the_day(self) -> None:
+        """Open trades at their last price, entry charges paid, on top of what is closed."""
+        self._open_milli_r = self._open_net = 0
+        for p in self.positions.values():
+            if p.phase in (Phase.HELD, Phase.LEAVING) and p.last:
+                assert self._day is not None
+                paid = order_charges(p.sign, p.entry_value, self._day.rates)
+                open_net = p.sign * (p.exit_value + p.last * p.left - p.entry_value) - paid
+                self._open_milli_r += say.milli_r(open_net, p.risk * p.qty)
+                self._open_net += open_net
+        milli_r, net = self._milli_r_today + self._open_milli_r, self._net_today + self._open_net
+        self.is_locked = self.is_locked or say.is_lost(milli_r, net, self.rules)
+
+    def _send_away(self, event: BarsClosed, name: str, p: Position) -> Iterator[Exit]:
+        window = self._window(p)
+        is_late = self.rules.is_intraday and (window is None or event.at >= window.safe_end)
+        is_early = self.rules.is_intraday and window is not None and event.at < window.start
+        reason = say.CLOCK if is_late else say.STAY
+        if self._traded(event, name) is not None and not is_early:
+            said = event.decisions.get(name)
+            action = said.action.sign if said else 0
+            reason = say.exit_at_close(p.sign, action, p.last, p.trail, is_late)
+        if self.is_locked:
+            reason = say.LOSS_LOCK
+        if reason != say.STAY:
+            yield self._exit(p, event.at, ExitReason(reason), Paise(p.last))
+
+    def _winners(self, event: BarsClosed) -> list[str]:
+        """The max-confidence ticker; with the contest switched off, all that take part."""
+        told = [(name, said) for name in self.positions if (said := event.decisions.get(name)) is not None]
+        contest = [(name, said) for name, said in told if self._takes_part(event, name, said)]
+        if not self.rules.one_entry_a_bar:
+            return [name for name, _ in contest]
+        best, best_sure, is_best_free = "", -1.0, False
+        for name, said in contest:
+            is_free = self.positions[name].phase is Phase.FREE
+            if not best or say.prefers(said.confidence, is_free, best_sure, is_best_free):
+                best, best_sure, is_best_free = name, said.confidence, is_free
+        return [best] if best else []
+
+    def _takes_part(self, event: BarsClosed, name: str, said: Decision) -> bool:
+        """Who cannot be entered at all leaves the contest before it is held."""
+        if not say.takes_part(said.action.sign, said.confidence, self.rules) or self.is_locked:
+            return False
+        return self._traded(event, name) is not None and not leaving(self.judge(event.at, name, said))
+
+    def _enter(self, event: BarsClosed, name: str) -> Iterator[Answer]:
+        p, said = self.positions[name], event.decisions[name]
+        verdicts = self.judge(event.at, name, said)
+        entered = p.phase is Phase.FREE and passed(verdicts)
+        yield Considered(event.at, name, said, verdicts, entered)
+        if not entered:
+            return
+        order = self._order(name, said)
+        assert order.qty is not None and order.distance is not None
+        p.step(Phase.ENTERING)
+        p.sign, p.gap = said.action.sign, order.distance
+        p.qty, p.wanted = 0, order.qty
+        p.decided_at, p.decision = event.at, p.last
+        self.entries_today += 1
+        yield Enter(event.at, name, Side(p.sign), order.qty, Paise(p.last), order.distance)
+
+    def judge(self, at: datetime, name: str, said: Decision) -> tuple[Verdict, ...]:
+        """Every gate's verdict on entering this ticker now."""
+        assert self._conditions is not None, "the conditions come before the first bar"
+        moment = replace(
+            self._conditions.moment,
+            now=at,
+            is_locked=self.is_locked,
+            day_milli_r=self._milli_r_today + self._open_milli_r,
+            day_net=self._net_today + self._open_net,
+            active_trades=self.active,
+            trades_today=self.entries_today,
+            open_value=self._open_value(),
+        )
+        return evaluate(
+            Situation(self.rules, self.limits, moment, self._facts(name, said), self._order(name, said))
+        )
+
+    def _facts(self, name: str, said: Decision) -> TickerFacts:
+        assert self._conditions is not None and self._day is not None
+        p = self.positions[name]
+        return replace(
+            self._conditions.tickers[name],
+            instrument=p.instrument,
+            window=self._day.windows[p.instrument.symbol_class],
+            decision=said,
+            bars_seen=p.bars_seen,
+            bars_since_stop_out=p.bars_since_stop_out,
+            unknown_orders=int(p.phase is Phase.UNKNOWN),
+            atr_milli=p.atr_milli,
+            last_close=Paise(p.last),
+        )
+
+    def _order(self, name: str, said: Decision) -> ProposedOrder:
+        """The entry as the rules size it, and what the caller knows about the venue's side of it."""
+        assert self._conditions is not None and self._day is not None
+        p, known = self.positions[name], self._conditions.orders.get(name, ProposedOrder())
+        qty = say.size(p.last, p.instrument.lot, self.rules) if p.last else 0
+        if qty == 0 or said.action.sign == 0:
+            return replace(known, qty=0, price=Paise(p.last))
+        cost = cost_per_share(p.last, qty, self.rules.fill_cost_bps, self._day.rates)
+        gap = stop_distance(p.last, cost, p.atr_milli, p.instrument.tick, self.rules)
+        stop = initial(said.action.sign, p.last, gap, p.instrument.tick)
+        return replace(
+            known,
+            side=Side(said.action.sign),
+            qty=qty,
+            price=Paise(p.last),
+            stop=Paise(stop),
+            distance=Paise(gap),
+            cost=cost,
+        )
+
+    def _open_value(self) -> int:
+        return sum(p.last * (p.qty or p.wanted) for p in self.positions.values() if p.phase is not Phase.FREE)
+
+    def _window(self, p: Position) -> Window | None:
+        assert self._day is not None, "a day has begun before anything else"
+        window = self._day.windows[p.instrument.symbol_class]
+        return window if isinstance(window, Window) else None
