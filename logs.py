@@ -30,6 +30,7 @@ from rulebook.hours import IST
 
 RETRY_AFTER_S: Final = 60.0  # a full disk costs one failed open a minute, not one a line
 NOISY_LOGGERS: Final = ("httpx", "httpcore", "websockets", "urllib3")
+MUTED_LOGGERS: Final = ("numba",)  # its DEBUG is the compiler talking to itself, thousands of lines
 
 
 # --- what a line carries ----------------------------------------------------------------------------
@@ -301,6 +302,8 @@ def configure(
     root.setLevel(level)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.NOTSET if level <= logging.DEBUG else logging.WARNING)
+    for name in MUTED_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     return outputs
 

@@ -21,6 +21,7 @@ from annotated_types import Ge, Gt, Le, MinLen, Predicate
 from contradictions import contradictions
 from files import write_atomically
 from outcome import ConfigError
+from rulebook.rules import Rules
 
 # pydantic does the checking but is imported only when a file is read: it costs 0.15 s, which
 # `--help` and everybody who merely names a type would pay.
@@ -200,6 +201,25 @@ class Settings:
     @property
     def base_timeframe(self) -> Timeframe:
         return min(self.timeframes, key=TIMEFRAMES.index)
+
+    def rules(self, max_loss_r: float) -> Rules:
+        """The rule book's numbers: paise and thousandths instead of rupees and floats."""
+        risk = self.risk
+        return Rules(
+            capital=round(100 * self.capital_per_ticker * self.leverage),
+            trail_milli=round(1_000 * self.trailing_stop_r),
+            atr_times_milli=round(1_000 * self.initial_stop_atr),
+            cost_times_milli=round(1_000 * risk.min_stop_cost_multiple),
+            target_milli=round(1_000 * (self.take_profit_r or 0)),
+            max_concurrent=self.max_concurrent_trades,
+            max_trades_per_day=risk.max_trades_per_day,
+            cooldown_bars=risk.cooldown_bars,
+            min_confidence=risk.min_confidence,
+            max_loss_milli=round(1_000 * max_loss_r),
+            max_loss=round(100 * (risk.daily_max_loss_rupees or 0)),
+            max_order=round(100 * (risk.max_notional_per_order or 0)),
+            max_total=round(100 * (risk.max_notional_total or 0)),
+        )
 
     @property
     def zone(self) -> ZoneInfo:

@@ -4,8 +4,19 @@ Promotes a winner only on evidence from days that training never saw. Knows no b
 """
 
 import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cli
+from outcome import DataError
+
+if TYPE_CHECKING:
+    from backtest import Span
+    from market import Market
+    from rulebook.rules import Rules
+    from settings import Settings
 
 
 def main() -> None:
@@ -38,10 +49,77 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help="discount where there is a bootstrap (default: 0.99)",
     )
     parser.add_argument("--checkpoint-path", metavar="PATH", help="go on from this file, and write it")
-    parser.add_argument("--strategy", metavar="NAME", help="for backtest: a file of strategies/, or model")
+    parser.add_argument(
+        "--strategy",
+        metavar="NAME",
+        help="for backtest: a name in strategies/ (default: sma_cross), or the path of your own file",
+    )
 
 
-LEARNER, SIMULATION = "the learner", "the simulation"
+def _backtest(run: cli.Run) -> cli.Answer:
+    import backtest
+    import report
+    import strategies
+
+    market, rules, span = _market(run)
+    strategy = strategies.find(run.args.strategy or "sma_cross")
+    found = backtest.run(market, strategy, rules, span, _settings_hash(run), run.clock.now())
+    folder = run.config_path.resolve().parent / "reports"
+    folder.mkdir(exist_ok=True)
+    written = report.write(found, folder, f"backtest-{strategy.name}-{strategy.hash}")
+    document = json.loads(written.json.read_text())
+    files = {kind: str(getattr(written, kind)) for kind in ("html", "json", "csv")}
+    answer = {**files, "verdict": document["verdict"], "measures": document["measures"]}
+    return cli.Answer(answer, "\n".join([document["verdict"]["sentence"], *files.values()]))
+
+
+def _lookahead(run: cli.Run) -> cli.Answer:
+    import backtest
+    import strategies
+
+    market, rules, _ = _market(run)
+    names = [run.args.strategy] if run.args.strategy else strategies.known()
+    checked = {name: backtest.lookahead(market, strategies.find(name), rules) for name in names}
+    lines = [
+        f"{name}: the same to the bit at {places} places, future cut off and altered"
+        for name, places in checked.items()
+    ]
+    return cli.Answer(checked, "\n".join(lines))
+
+
+def _market(run: cli.Run) -> "tuple[Market, Rules, Span]":
+    """What is on disk, the rules as configured, and the holdout's days."""
+    from facts import read_calendar, read_tariff
+    from market import Hours, load
+
+    settings, facts = run.settings, Path(__file__).resolve().parent / "config"
+    found = run.environment("DAILY_MAX_LOSS_R")
+    rules = settings.rules(float(found.text("DAILY_MAX_LOSS_R") or DAILY_MAX_LOSS_R))
+    hours = Hours(settings.safe_trading_start, settings.safe_trading_end, settings.hard_trading_end)
+    market = load(settings.paths.raw, settings.tickers, settings.base_timeframe, hours,
+                  read_calendar(facts), read_tariff(facts))  # fmt: skip
+    return market, rules, _holdout(settings, market)
+
+
+def _holdout(settings: "Settings", market: "Market") -> "Span":
+    from backtest import Span
+
+    holdout = settings.holdout
+    if holdout.start is not None and holdout.end is not None:
+        span = Span(holdout.start, holdout.end)
+    else:
+        span = Span(market.days[-min(holdout.last_sessions or 1, len(market.days))], market.days[-1])
+    if not span.days_of(market):
+        raise DataError(f"no candles between {span.first} and {span.last}; fetch them or move the holdout")
+    return span
+
+
+def _settings_hash(run: cli.Run) -> str:
+    return hashlib.sha256(run.config_path.read_bytes()).hexdigest()[:12]
+
+
+DAILY_MAX_LOSS_R = 3.0  # where .env is silent; live trading asks for it
+LEARNER = "the learner"
 
 PROGRAM = cli.Program(
     name="train",
@@ -80,13 +158,11 @@ PROGRAM = cli.Program(
             stage="promote",
             exclusive=True,
         ),
-        cli.Task(
-            "backtest", "any strategy or the winner over the holdout, with real costs", cli.later(SIMULATION)
-        ),
+        cli.Task("backtest", "any strategy or the winner over the holdout, with real costs", _backtest),
         cli.Task(
             "lookahead_check",
             "recompute on cut and altered futures, compare bit for bit",
-            cli.later(SIMULATION),
+            _lookahead,
         ),
         cli.Task("certify", "score the learner on markets with a known edge", cli.later(LEARNER)),
         cli.Task("roll_holdout", "freeze a rolling holdout to dates", cli.later(LEARNER), exclusive=True),

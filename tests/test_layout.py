@@ -27,19 +27,37 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": PLAIN | {"redaction", "rulebook"},
     "sockets": PLAIN,
     "net": PLAIN | {"sockets"},
-    "facts": PLAIN | {"rulebook"},
+    "strict_json": PLAIN,
+    "facts": PLAIN | {"rulebook", "strict_json"},
+    "strategies": PLAIN | {"rulebook"},
+    "fast": PLAIN | {"rulebook", "strategies"},
+    "data": PLAIN,
+    "market": PLAIN | {"rulebook", "data"},
+    "stats": {"rulebook"},
+    "luck": {"stats"},
+    "report_summary": {"luck", "stats", "rulebook"},
+    "report_candles": {"report_summary", "stats"},
+    "report_tables": {"luck", "report_summary", "stats", "rulebook"},
+    "report_page": {"report_candles", "report_summary", "report_tables", "stats", "rulebook"},
+    "report": {"files", "report_page", "report_summary", "stats", "rulebook"},
+    "backtest": PLAIN | {"rulebook", "strategies", "fast", "market", "stats", "report_summary"},
     "contradictions": {"settings"},  # for names of types only
     "settings": PLAIN | {"files", "contradictions", "rulebook"},
     "environment": PLAIN | {"settings"},
     "cli": PLAIN | {"settings", "environment", "locks", "logs", "redaction"},
     "fetch": PLAIN | FACTS | {"cli", "settings", "environment", "net", "files"},
-    "train": PLAIN | FACTS | {"cli", "settings"},
+    "train": PLAIN | FACTS | {"cli", "settings", "market", "backtest", "report", "strategies"},
     "trade": PLAIN | FACTS | {"cli", "settings", "environment"},
     "dashboard": PLAIN | FACTS | {"cli", "settings", "environment"},
 }
 HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     "net": {"httpx", "httpcore"},  # whoever imports net.py is about to talk
     "sockets": {"httpcore"},
+    **{
+        name: {"numpy"}
+        for name in ("fast", "stats", "luck", "report_summary", "report_candles", "report_page", "backtest")
+    },
+    "market": {"numpy", "pandas"},
 }
 LIGHT = {"annotated_types"}
 
@@ -58,6 +76,10 @@ TOO_SHORT = {
     "clock.py": "one question, and nothing to merge it with",
     "outcome.py": "one question, and everything imports it",
     "dashboard.py": "its pages come with a later version",
+    **{
+        f"strategies/{name}.py": "a strategy is as long as its idea"
+        for name in ("stay_out", "buy_and_hold", "sma_cross", "random_policy")
+    },
 }
 
 
