@@ -31,6 +31,7 @@ from strategies import Strategy
 ROOT = Path(__file__).resolve().parent
 OURS = ("rulebook", "strategies")
 Ints = NDArray[np.int64]
+ROOM = 1 << 16  # trades; memory that is not written is not taken
 
 
 def sources_hash() -> str:
@@ -148,12 +149,12 @@ def simulate(
     said: Signals,
     finer: Table | None = None,
     first_fine: Ints | None = None,
+    room: int = ROOM,
 ) -> Walked:
     """All trades of a table. Room for them is doubled until they fit; the walk itself never allocates."""
     rows = table.close.shape[0]
     if finer is None or first_fine is None:
         finer, first_fine = table, np.zeros(rows + 1, np.int64)
-    room = 1 << 16
     while True:
         held, sums, result = _memory(table.close.shape[1], room)
         compiled(walk)(

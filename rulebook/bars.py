@@ -88,8 +88,8 @@ def bar_start(at: datetime, minutes: int, session_open: datetime) -> datetime:
 class BarBuilder:
     """Bars of one ticker and timeframe from its ticks; volume from the day's running total.
 
-    A tick for a bar that is already closed is not forced into it: it counts in `late` and belongs to
-    the bar in progress.
+    A tick for a bar that is already closed, or before the one in progress, is not forced into it: it
+    counts in `late` and belongs to the bar in progress. A tick that is no price raises and changes nothing.
     """
 
     def __init__(self, ticker: str, minutes: int, session_open: datetime) -> None:
@@ -97,28 +97,37 @@ class BarBuilder:
         self._minutes = minutes
         self._session_open = session_open.astimezone(IST)
         self._bar: Bar | None = None
-        self._closed_until = session_open
+        self._closed_until = self._session_open
         self._volume_before = 0
         self.late = 0
 
     def add(self, tick: Tick) -> Bar | None:
         """The bar that this tick closed, if it did."""
+        assert tick.ticker == self._ticker, "a builder a ticker"
+        if tick.price <= 0:
+            raise ValueError(f"{tick.ticker} {tick.at}: price {tick.price} paise")
         start = bar_start(tick.at, self._minutes, self._session_open)
-        if start < self._closed_until:
+        earliest = self._bar.opened_at if self._bar else self._closed_until
+        if start < earliest:
             self.late += 1
-            start = self._bar.opened_at if self._bar else self._closed_until
+            start = earliest
         closed = self.close(start) if self._bar and start > self._bar.opened_at else None
         self._bar = self._with(tick, start)
         return closed
 
     def close(self, boundary: datetime) -> Bar | None:
-        """The bar in progress, if it ends by then: a quiet ticker's bar is closed by the clock."""
+        """The bar in progress, if it ends by then: a quiet ticker's bar is closed by the clock.
+
+        What had no tick by then is closed as well: no tick opens it afterwards.
+        """
         bar = self._bar
-        if bar is None or bar.opened_at + timedelta(minutes=self._minutes) > boundary:
+        if bar is not None and bar.opened_at + timedelta(minutes=self._minutes) > boundary:
             return None
-        self._bar = None
-        self._closed_until = bar.opened_at + timedelta(minutes=self._minutes)
-        self._volume_before += bar.volume
+        ended = bar_start(boundary, self._minutes, self._session_open)
+        self._closed_until = max(self._closed_until, ended)
+        if bar is not None:
+            self._bar = None
+            self._volume_before += bar.volume
         return bar
 
     def _with(self, tick: Tick, start: datetime) -> Bar:

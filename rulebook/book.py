@@ -183,7 +183,7 @@ class Book:
             p.bars_since_stop_out = -1  # the close of this bar counts it to 0
         p.qty = p.gone = p.exit_value = p.fees = 0
         p.entered_at = p.beyond_since = p.moved_at = None
-        p.moves = 0
+        p.moves = p.asked = 0
 
     # --- a tick -------------------------------------------------------------------------------------
 
@@ -201,8 +201,8 @@ class Book:
         if reason is not None:
             yield self._exit(p, tick.at, reason, tick.price)
         elif self._wants_to_move(p, tick.at):
-            p.moves += 1
-            p.moved_at = tick.at
+            p.moves += p.trail != p.asked
+            p.asked, p.moved_at = p.trail, tick.at
             yield MoveStop(tick.at, tick.ticker, Paise(p.trail))
 
     def _wait_for_the_stop(self, p: Position, tick: Tick) -> Iterator[Intent]:

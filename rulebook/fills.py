@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rulebook.records import OrderType, Paise, Side
-from rulebook.stops import half_up
+from rulebook.stops import away, half_up, worse
 
 BPS = 10_000
 
@@ -25,8 +25,7 @@ BPS = 10_000
 def at_market(sign: int, price: int, cost_bps: int, tick: int) -> int:
     """What a market order of that sign pays: half the spread and slippage against it, to the worse tick."""
     cost = -(-price * cost_bps // BPS)
-    paid = price + sign * cost
-    return max(tick, -sign * (-sign * paid // tick) * tick)
+    return max(tick, away(-sign, price + sign * cost, tick))
 
 
 def stop_price(sign: int, stop: int, price: int, is_gap: bool) -> int:
@@ -34,9 +33,7 @@ def stop_price(sign: int, stop: int, price: int, is_gap: bool) -> int:
 
     `sign` is the position's. Inside a bar the price is taken to pass every value between two points.
     """
-    if not is_gap:
-        return stop
-    return min(stop, price) if sign > 0 else max(stop, price)
+    return worse(sign, stop, price) if is_gap else stop
 
 
 def fillable(qty: int, volume: int, share_milli: int, lot: int) -> int:
@@ -86,8 +83,8 @@ class Match:
 
 
 def protected_limit(side: Side, last: Paise, percent_milli: int, tick: Paise) -> Paise:
-    """The price at which market protection stops: a MARKET order is sent as a LIMIT there."""
-    return Paise(half_up(last + side * (last * percent_milli // 100_000), tick))
+    """The price at which market protection stops: a MARKET order is sent as a LIMIT there, never at zero."""
+    return Paise(max(tick, half_up(last + side * (last * percent_milli // 100_000), tick)))
 
 
 def automatic_protection_milli(last: Paise) -> int:
@@ -120,6 +117,8 @@ def match(order: Resting, opposite: Sequence[Level]) -> Match:
     for level in opposite:
         if left == 0 or order.side * (level.price - order.limit) > 0:
             break
+        if level.qty == 0:  # a thin book is padded with empty levels
+            continue
         here = min(left, level.qty)
         taken.append(Level(level.price, here))
         left -= here

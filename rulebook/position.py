@@ -68,6 +68,7 @@ class Position:
     worst: int = 0
     moves: int = 0
     moved_at: datetime | None = None
+    asked: int = 0  # the stop that was last asked for; not yet resting there, it is asked for again
     beyond_since: datetime | None = None
     gone: int = 0
     exit_value: int = 0

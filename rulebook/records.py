@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from string import hexdigits
 from typing import NewType
 
 from rulebook.hours import SymbolClass
@@ -177,7 +178,7 @@ def client_id(ticker: str, side: Side, at: datetime, eight_hex: str) -> str:
     """The name of one intent, kept through all its tries. The caller brings the randomness."""
     if at.utcoffset() is None:
         raise ValueError("naive time in a client_id: times here are aware")
-    assert len(eight_hex) == 8 and int(eight_hex, 16) >= 0
+    assert len(eight_hex) == 8 and set(eight_hex) <= set(hexdigits)
     return f"{ticker}-{side.name}-{at:%Y%m%dT%H%M%S}-{eight_hex.lower()}"
 
 

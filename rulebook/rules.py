@@ -9,6 +9,8 @@ business, the answers are here. Knows no record, no clock and no caller.
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
+from rulebook.stops import is_crossed
+
 Instant = TypeVar("Instant", int, datetime)
 
 # Reasons, as stored; the same numbers as records.ExitReason, which a test holds.
@@ -115,7 +117,7 @@ def exit_at_close(sign: int, action: int, close: int, trail: int, is_after_safe_
         return CLOCK
     if action == -sign:
         return SIGNAL
-    return TRAIL if sign * (close - trail) < 0 else STAY
+    return TRAIL if is_crossed(sign, trail, close) else STAY
 
 
 # --- the day's loss ------------------------------------------------------------------------------------

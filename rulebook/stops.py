@@ -69,7 +69,8 @@ def trailed(sign: int, trail: int, best: int, risk: int, trail_milli: int, tick:
     """A trail only ever tightens; a `trail_milli` of 0 is no trailing."""
     if trail_milli == 0:
         return trail
-    wanted = away(sign, best - sign * (risk * trail_milli // 1_000), tick)
+    behind = -(-risk * trail_milli // 1_000)  # a fraction of a paisa counts as a whole one: away, too
+    wanted = away(sign, best - sign * behind, tick)
     return better(sign, trail, wanted)
 
 
@@ -95,8 +96,11 @@ def is_crossed(sign: int, trail: int, price: int) -> bool:
 
 
 def target(sign: int, fill: int, risk: int, target_milli: int, tick: int) -> int:
-    """The take-profit in R, nearest tick; 0 where there is none (`target_milli` is 0)."""
-    return half_up(fill + sign * (risk * target_milli // 1_000), tick) if target_milli > 0 else 0
+    """The take-profit in R, nearest tick; 0 where there is none (`target_milli` is 0, or it is no price)."""
+    if target_milli == 0:
+        return 0
+    exactly = 1_000 * fill + sign * risk * target_milli  # rounded once, not to the paisa first
+    return max(0, half_up(exactly, 1_000 * tick) // 1_000)
 
 
 def is_reached(sign: int, goal: int, price: int) -> bool:

@@ -9,6 +9,7 @@ Everything is net of charges and slippage. Money is integer paise; ratios are fl
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag
+from itertools import pairwise
 
 from rulebook.records import ExitReason, Paise, Side
 
@@ -130,10 +131,15 @@ class ClosedTrade:
         return 100.0 * self.followed.bit_count() / RULES
 
 
-def step_rewards(sign: int, entry_value: int, marks: list[int], qty: int, net: int, risk: int) -> list[float]:
-    """The trade's R spread over its steps: each step's change of value, what is left on the last.
+def step_nets(sign: int, entry_value: int, marks: list[int], qty: int, net: int) -> list[int]:
+    """The trade's net spread over its steps: each step's change of value, what is left on the last.
 
-    `marks` are the prices at the end of each step. Costs fall on the last step, so the sum is exactly R.
+    `marks` are the prices at the end of each step. Costs fall on the last step, so the sum is exactly net.
     """
     values = [sign * (mark * qty - entry_value) for mark in marks[:-1]] + [net]
-    return [(now - before) / risk for before, now in zip([0, *values], values, strict=False)]
+    return [now - before for before, now in pairwise([0, *values])]
+
+
+def step_rewards(sign: int, entry_value: int, marks: list[int], qty: int, net: int, risk: int) -> list[float]:
+    """The same in R. The paise add up exactly; of floats nothing more can be asked than their rounding."""
+    return [r_multiple(step, risk) for step in step_nets(sign, entry_value, marks, qty, net)]

@@ -135,7 +135,9 @@ def rows_of(market: Market, day: int, with_finer: bool):
         yield Row(datetime.fromtimestamp(int(market.table.opened_s[row]), UTC), bars, said, fine)
 
 
-def by_events(market: Market, rules: Rules, with_finer: bool = False) -> list[ClosedTrade]:
+def by_events(
+    market: Market, rules: Rules, with_finer: bool = False, rates: Rates = RATES
+) -> list[ClosedTrade]:
     names = [name_of(s) for s in range(market.action.shape[1])]
     book = Book(rules, LIMITS, {name: Instrument(name, Paise(5)) for name in names})
     venue = Venue(book, length_s=300, fine_length_s=60)
@@ -144,7 +146,7 @@ def by_events(market: Market, rules: Rules, with_finer: bool = False) -> list[Cl
             datetime.combine(day, clock, IST) for clock in (SAFE_START, SAFE_END, time(15, 8))
         )
         window = Window(start, safe_end, hard_end)
-        venue.session(DayBegan({SymbolClass.OTHER: window}, RATES), rows_of(market, number, with_finer))
+        venue.session(DayBegan({SymbolClass.OTHER: window}, rates), rows_of(market, number, with_finer))
     if not rules.is_intraday:
         last = int(market.table.opened_s[-1]) + market.table.length_s
         venue.close_everything(datetime.fromtimestamp(last, UTC), 0)
