@@ -65,7 +65,7 @@ from rulebook.stops import (
     trailed,
     worse,
 )
-from rulebook.trades import ClosedTrade
+from rulebook.trades import ClosedTrade, followed
 from rulebook.walk import stop_distance
 
 TRIGGER_PATIENCE = timedelta(seconds=2)
@@ -129,7 +129,6 @@ class Book:
         p.risk = risk(p.sign, price, p.stop)
         p.trail = trailed(p.sign, p.stop, price, p.risk, self.rules.trail_milli, tick)
         p.goal = target(p.sign, price, p.risk, self.rules.target_milli, tick)
-        p.stop_path = [(event.at, Paise(p.stop))]
 
     def _on_entry_ended(self, event: EntryEnded) -> None:
         p = self.positions[event.ticker]
@@ -174,6 +173,7 @@ class Book:
             worst=Paise(p.worst),
             best=Paise(p.best),
             charges=charges,
+            followed=followed(event.reason, bool(p.stop_path), p.asked in (0, p.resting)),
             stop_path=tuple(p.stop_path),
         )
         self.closed.append(trade)
@@ -184,6 +184,7 @@ class Book:
         p.qty = p.gone = p.exit_value = p.fees = 0
         p.entered_at = p.beyond_since = p.moved_at = None
         p.moves = p.asked = 0
+        p.stop_path = []
 
     # --- a tick -------------------------------------------------------------------------------------
 

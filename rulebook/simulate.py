@@ -117,6 +117,7 @@ class Venue:
             self._drop(name)
         else:
             self.book.on(Entered(bar.opened_at, name, qty, price * qty))
+            self.book.on(StopRests(bar.opened_at, name, Paise(stop)))
 
     def _drop(self, name: str) -> None:
         self._entries.pop(name, None)

@@ -68,6 +68,20 @@ def shortfall_percent(sign: int, decision: int, intended_exit: int, qty: int, ne
     return 100.0 * (planned - net) / risk
 
 
+def followed(reason: ExitReason, is_stop_placed: bool = True, is_trail_updated: bool = True) -> Followed:
+    """What was kept of the eight rules. The other five hold by construction: an entry exists only as the
+    book's own answer to a signal, of the size that it computed, after every gate, the cooldown's among
+    them; and a trade exists only as records."""
+    kept = ALL_FOLLOWED
+    if not is_stop_placed:
+        kept &= ~Followed.STOP_PLACED
+    if not is_trail_updated:
+        kept &= ~Followed.TRAIL_UPDATED
+    if reason in (ExitReason.EXTERNAL, ExitReason.SQUARE_OFF):
+        kept &= ~Followed.EXIT_BY_RULE
+    return kept
+
+
 @dataclass(frozen=True, slots=True)
 class ClosedTrade:
     """One trade from decision to flat."""

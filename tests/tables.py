@@ -17,7 +17,7 @@ from rulebook.rules import Rules
 from rulebook.simulate import Row, Venue
 from rulebook.situation import Limits
 from rulebook.tables import Fixed, Table
-from rulebook.trades import ClosedTrade
+from rulebook.trades import ClosedTrade, followed
 
 RATES = Rates(300_000, 2_000, 250_000, 30_700, 1_000, 30_000, 1_800, 1, 5_000)
 LIMITS = Limits(
@@ -176,6 +176,6 @@ def as_trade(row, moves) -> ClosedTrade:
         entered_at=times[tables.T_ENTERED], entry_value=r[tables.T_ENTRY], initial_stop=Paise(r[tables.T_STOP]),
         exited_at=times[tables.T_EXITED], exit_value=r[tables.T_OUT], intended_exit=Paise(r[tables.T_INTENDED]),
         reason=ExitReason(r[tables.T_REASON]), worst=Paise(r[tables.T_WORST]), best=Paise(r[tables.T_BEST]),
-        charges=r[tables.T_CHARGES],
+        charges=r[tables.T_CHARGES], followed=followed(ExitReason(r[tables.T_REASON])),
         stop_path=tuple((datetime.fromtimestamp(at, UTC), Paise(stop)) for at, stop in path),
     )  # fmt: skip

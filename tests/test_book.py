@@ -33,7 +33,7 @@ from rulebook.records import (
 from rulebook.rules import CLOCK, LOSS_LOCK, SIGNAL, SQUARE_OFF, STOP, TARGET, TRAIL, Rules
 from rulebook.simulate import conditions
 from rulebook.tables import Table
-from rulebook.trades import ClosedTrade
+from rulebook.trades import ALL_FOLLOWED, ClosedTrade, Followed
 from tests.conftest import ROOT
 from tests.tables import LIMITS, RATES, Market, by_events, random_market
 
@@ -322,6 +322,21 @@ def test_more_shares_of_an_entry_move_the_stop_with_the_average():
     position = desk.book.positions["A"]
     assert 100 == entry.qty == position.qty
     assert (9_915, 101) == (position.stop, position.risk)
+
+
+def test_adherence_names_what_was_not_kept():
+    desk = Desk()
+    desk.hold("A")
+    qty = desk.book.positions["A"].qty
+    desk.tick("10:00:10", 10_050)  # the stop should have followed, and nothing was ever placed
+    desk.book.on(Left(at("10:03:00"), "A", qty, qty * 9_900, Paise(9_900), ExitReason.EXTERNAL, Paise(9_900)))
+    (trade,) = desk.book.closed
+
+    assert (
+        ALL_FOLLOWED & ~(Followed.STOP_PLACED | Followed.TRAIL_UPDATED | Followed.EXIT_BY_RULE)
+        == trade.followed
+    )
+    assert 62.5 == trade.adherence_percent
 
 
 # --- laws over whole days ------------------------------------------------------------------------------------
