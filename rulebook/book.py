@@ -35,7 +35,7 @@ from rulebook.events import (
 )
 from rulebook.gates import Verdict, evaluate, leaving, passed
 from rulebook.hours import Window
-from rulebook.position import IllegalStepError, Phase, Position
+from rulebook.position import IllegalStepError, Position
 from rulebook.records import (
     Bar,
     Decision,
@@ -46,6 +46,7 @@ from rulebook.records import (
     Intent,
     MoveStop,
     Paise,
+    Phase,
     Side,
     Tick,
 )
@@ -112,15 +113,15 @@ class Book:
     @property
     def active(self) -> int:
         """Open, opening and unknown: all of it is exposure."""
-        return sum(position.phase is not Phase.FREE for position in self.positions.values())
+        return sum(position.phase is not Phase.FLAT for position in self.positions.values())
 
     # --- facts about a position ---------------------------------------------------------------------
 
     def _on_entered(self, event: Entered) -> None:
         p = self.positions[event.ticker]
-        if event.qty <= p.qty and p.phase is Phase.HELD:
+        if event.qty <= p.qty and p.phase is Phase.PROTECTED:
             raise IllegalStepError(f"{event.ticker}: an entry of {event.qty} after one of {p.qty} shares")
-        p.step(Phase.HELD)
+        p.step(Phase.PROTECTED)
         p.qty, p.entry_value = event.qty, event.value
         p.entered_at = p.entered_at or event.at
         price, tick = half_up(event.value, event.qty) // event.qty, p.instrument.tick
@@ -133,23 +134,23 @@ class Book:
     def _on_entry_ended(self, event: EntryEnded) -> None:
         p = self.positions[event.ticker]
         if p.phase is Phase.ENTERING:
-            p.step(Phase.FREE)
+            p.step(Phase.FLAT)
 
     def _on_stop_rests(self, event: StopRests) -> None:
         p = self.positions[event.ticker]
-        if p.phase is Phase.HELD:
+        if p.phase is Phase.PROTECTED:
             p.resting = event.stop
             p.stop_path.append((event.at, event.stop))
 
     def _on_left(self, event: Left) -> None:
         p = self.positions[event.ticker]
-        if event.qty > p.left or p.phase not in (Phase.HELD, Phase.LEAVING):
+        if event.qty > p.left or p.phase not in (Phase.PROTECTED, Phase.EXITING):
             raise IllegalStepError(f"{event.ticker}: {event.qty} shares left of {p.left} that are ours")
         p.best, p.worst = better(p.sign, p.best, event.price), worse(p.sign, p.worst, event.price)
         p.gone += event.qty
         p.exit_value += event.value
         p.fees += event.fee
-        p.step(Phase.LEAVING if p.left else Phase.FREE)
+        p.step(Phase.EXITING if p.left else Phase.FLAT)
         if p.left == 0:
             self._close(p, event)
 
@@ -190,7 +191,7 @@ class Book:
 
     def _on_tick(self, tick: Tick) -> Iterator[Intent]:
         p = self.positions[tick.ticker]
-        if p.phase is not Phase.HELD:
+        if p.phase is not Phase.PROTECTED:
             return
         if is_hit(p.sign, p.resting, tick.price):
             yield from self._wait_for_the_stop(p, tick)
@@ -229,7 +230,7 @@ class Book:
         return may_move(p.moves, since_s)
 
     def _exit(self, p: Position, at: datetime, reason: ExitReason, intended: Paise) -> Exit:
-        p.step(Phase.LEAVING)
+        p.step(Phase.EXITING)
         return Exit(at, p.instrument.ticker, reason, intended)
 
     # --- a bar's close --------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ class Book:
         self._judge_the_day()
         winners = self._winners(event)
         for name, p in self.positions.items():
-            if p.phase is Phase.HELD:
+            if p.phase is Phase.PROTECTED:
                 yield from self._send_away(event, name, p)
         for name in winners:
             yield from self._enter(event, name)
@@ -265,7 +266,7 @@ class Book:
         """Open trades at their last price, entry charges paid, on top of what is closed."""
         self._open_milli_r = self._open_net = 0
         for p in self.positions.values():
-            if p.phase in (Phase.HELD, Phase.LEAVING) and p.last:
+            if p.phase in (Phase.PROTECTED, Phase.EXITING) and p.last:
                 assert self._day is not None
                 paid = order_charges(p.sign, p.entry_value, self._day.rates)
                 open_net = p.sign * (p.exit_value + p.last * p.left - p.entry_value) - paid
@@ -296,7 +297,7 @@ class Book:
             return [name for name, _ in contest]
         best, best_sure, is_best_free = "", -1.0, False
         for name, said in contest:
-            is_free = self.positions[name].phase is Phase.FREE
+            is_free = self.positions[name].phase is Phase.FLAT
             if not best or say.prefers(said.confidence, is_free, best_sure, is_best_free):
                 best, best_sure, is_best_free = name, said.confidence, is_free
         return [best] if best else []
@@ -310,7 +311,7 @@ class Book:
     def _enter(self, event: BarsClosed, name: str) -> Iterator[Answer]:
         p, said = self.positions[name], event.decisions[name]
         verdicts = self.judge(event.at, name, said)
-        entered = p.phase is Phase.FREE and passed(verdicts)
+        entered = p.phase is Phase.FLAT and passed(verdicts)
         yield Considered(event.at, name, said, verdicts, entered)
         if not entered:
             return
@@ -376,7 +377,7 @@ class Book:
         )
 
     def _open_value(self) -> int:
-        return sum(p.last * (p.qty or p.wanted) for p in self.positions.values() if p.phase is not Phase.FREE)
+        return sum(p.last * (p.qty or p.wanted) for p in self.positions.values() if p.phase is not Phase.FLAT)
 
     def _window(self, p: Position) -> Window | None:
         assert self._day is not None, "a day has begun before anything else"

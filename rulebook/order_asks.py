@@ -11,8 +11,8 @@ from rulebook import stops
 from rulebook.order_draft import Draft, inside
 from rulebook.order_messages import EnterAsked, ExitAsked, MoveAsked, StuckAsked
 from rulebook.order_news import IllegalMoveError
-from rulebook.order_records import ENTRY_LIFE, Phase, Purpose, Severity, Terms, Unit, Want
-from rulebook.records import Paise
+from rulebook.order_records import ENTRY_LIFE, Purpose, Severity, Terms, Unit, Want
+from rulebook.records import Paise, Phase
 
 Ask = EnterAsked | MoveAsked | ExitAsked | StuckAsked
 

@@ -18,7 +18,6 @@ from rulebook.order_records import (
     REFUSALS_MOST,
     Ask,
     Order,
-    Phase,
     Purpose,
     Record,
     Request,
@@ -28,7 +27,7 @@ from rulebook.order_records import (
     Unit,
     Want,
 )
-from rulebook.records import Paise, Side, client_id, tag_of
+from rulebook.records import Paise, Phase, Side, client_id, tag_of
 
 
 @dataclass(slots=True)

@@ -77,17 +77,6 @@ SPELLED: Mapping[str, Status] = {
 }
 
 
-class Phase(StrEnum):
-    """What a ticker is in; the first that applies, from the bottom up."""
-
-    FLAT = "flat"
-    PROTECTED = "protected"
-    ENTERING = "entering"
-    EXITING = "exiting"
-    UNKNOWN = "unknown"
-    STUCK = "stuck"
-
-
 class Purpose(StrEnum):
     ENTRY = "ENTRY"
     STOP = "STOP"

@@ -81,13 +81,12 @@ from rulebook.order_records import (
     POLL,
     READ_SPACING,
     Order,
-    Phase,
     Purpose,
     Record,
     Status,
     Unit,
 )
-from rulebook.records import Fill, is_our_tag
+from rulebook.records import Fill, Phase, is_our_tag
 from rulebook.settlement import settle
 
 _TIMER = "orders"

@@ -1,51 +1,43 @@
 """What is known about one ticker's position, and which phase may follow which?
 
-    FREE      -> ENTERING                an Enter was answered
-    ENTERING  -> HELD, FREE              shares came; or none and none will come
-    HELD      -> HELD, LEAVING, FREE     more shares; an Exit was answered; the stop sold all
-    LEAVING   -> LEAVING, FREE           part of it is gone; all of it is
-    any       -> UNKNOWN                 the broker's answer is missing: exposure, and no entry
-    UNKNOWN   -> any but UNKNOWN         it was settled
+    FLAT      -> ENTERING                    an Enter was answered
+    ENTERING  -> PROTECTED, FLAT             shares came; or none and none will come
+    PROTECTED -> PROTECTED, EXITING, FLAT    more shares; an Exit was answered; the stop sold all
+    EXITING   -> EXITING, FLAT, STUCK        part of it is gone; all of it; the square-off is two minutes away
+    any       -> UNKNOWN                     the broker's answer is missing: exposure, and no entry
+    UNKNOWN   -> any but UNKNOWN             it was settled
+    STUCK     -> STUCK, FLAT                 one limit order stands; it was filled, or the broker squared off
 
 Any other step raises IllegalStepError and changes nothing. book.py is the only writer.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
-from rulebook.records import Instrument, Paise
+from rulebook.records import Instrument, Paise, Phase
 
 
 class IllegalStepError(AssertionError):
     """A fact that cannot follow what the book knows; nothing was changed."""
 
 
-class Phase(StrEnum):
-    """Where a ticker's position is in its life."""
-
-    FREE = "free"
-    ENTERING = "entering"
-    HELD = "held"
-    LEAVING = "leaving"
-    UNKNOWN = "unknown"
-
-
+# From each phase; UNKNOWN hides what lies beneath it, so anything may come out of it.
 STEPS: dict[Phase, frozenset[Phase]] = {
-    Phase.FREE: frozenset({Phase.ENTERING, Phase.UNKNOWN}),
-    Phase.ENTERING: frozenset({Phase.HELD, Phase.FREE, Phase.UNKNOWN}),
-    Phase.HELD: frozenset({Phase.HELD, Phase.LEAVING, Phase.FREE, Phase.UNKNOWN}),
-    Phase.LEAVING: frozenset({Phase.LEAVING, Phase.FREE, Phase.UNKNOWN}),
+    Phase.FLAT: frozenset({Phase.ENTERING, Phase.UNKNOWN}),
+    Phase.ENTERING: frozenset({Phase.PROTECTED, Phase.FLAT, Phase.UNKNOWN}),
+    Phase.PROTECTED: frozenset({Phase.PROTECTED, Phase.EXITING, Phase.FLAT, Phase.UNKNOWN}),
+    Phase.EXITING: frozenset({Phase.EXITING, Phase.FLAT, Phase.UNKNOWN, Phase.STUCK}),
     Phase.UNKNOWN: frozenset(Phase) - {Phase.UNKNOWN},
+    Phase.STUCK: frozenset({Phase.STUCK, Phase.FLAT}),
 }
 
 
 @dataclass(slots=True)
 class Position:
-    """One ticker's life; of an instrument that is FREE only the first lines mean anything."""
+    """One ticker's life; of an instrument that is FLAT only the first lines mean anything."""
 
     instrument: Instrument
-    phase: Phase = Phase.FREE
+    phase: Phase = Phase.FLAT
     last: int = 0
     last_today: int = 0  # 0 until the session's first bar
     atr_milli: int = 0

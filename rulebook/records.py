@@ -58,6 +58,17 @@ class ExitReason(IntEnum):
     UNPROTECTED = 10  # the stop could not be placed
 
 
+class Phase(StrEnum):
+    """Where a ticker is in the life of a trade. position.py and order_asks.py say what may follow what."""
+
+    FLAT = "flat"
+    PROTECTED = "protected"
+    ENTERING = "entering"
+    EXITING = "exiting"
+    UNKNOWN = "unknown"
+    STUCK = "stuck"
+
+
 class OrderType(StrEnum):
     """As the broker spells them."""
 

@@ -15,8 +15,8 @@ from rulebook.charges import square_off_fee
 from rulebook.events import Answer, BarsClosed, Conditions, DayBegan, Entered, EntryEnded, Left, StopRests
 from rulebook.fills import at_market, fillable, stop_price
 from rulebook.gates import MAY_NOT_APPLY
-from rulebook.position import Phase, Position
-from rulebook.records import Bar, Decision, Enter, Exit, ExitReason, MoveStop, Paise, Tick
+from rulebook.position import Position
+from rulebook.records import Bar, Decision, Enter, Exit, ExitReason, MoveStop, Paise, Phase, Tick
 from rulebook.situation import Moment, TickerFacts
 from rulebook.stops import initial, is_hit, is_reached, risk
 
@@ -65,7 +65,7 @@ class Venue:
         ends_at: datetime | None = None
         for row in rows:
             for name, position in self.book.positions.items():
-                if position.phase is not Phase.FREE:
+                if position.phase is not Phase.FLAT:
                     self._inside(row, name, position)
             ends_at = row.opened_at + timedelta(seconds=self._length_s)
             for intent in self.book.on(BarsClosed(ends_at, row.bars, row.decisions)):
@@ -78,7 +78,7 @@ class Venue:
         for name, position in self.book.positions.items():
             if position.phase is Phase.ENTERING:
                 self._drop(name)
-            elif position.phase is not Phase.FREE:
+            elif position.phase is not Phase.FLAT:
                 last = Paise(position.last)
                 asked = self._exits.pop(name, None)
                 intended = asked.intended if asked else last
@@ -99,7 +99,7 @@ class Venue:
             if position.phase is Phase.ENTERING:
                 self._drop(name)
             return
-        if position.phase is Phase.LEAVING:
+        if position.phase is Phase.EXITING:
             self._leave(name, position, bar, bar.open, bar.opened_at)
             return
         if position.phase is Phase.ENTERING:
@@ -126,7 +126,7 @@ class Venue:
     def _through(self, bar: Bar, length_s: int, position: Position) -> None:
         """The path of a bar, until the position is gone or on its way out."""
         for point, tick in enumerate(self._path(bar, length_s, position)):
-            if position.phase is not Phase.HELD:
+            if position.phase is not Phase.PROTECTED:
                 return
             if is_hit(position.sign, position.resting, tick.price):
                 price = stop_price(position.sign, position.resting, tick.price, point == 0)
@@ -166,7 +166,7 @@ class Venue:
         qty = fillable(position.left, bar.volume, share, position.instrument.lot)
         self._exits[name] = Exit(at, name, reason, intended)
         self._sell(name, qty, price, at, reason, intended)
-        if position.phase is Phase.FREE:
+        if position.phase is Phase.FLAT:
             del self._exits[name]
 
     def _sell(

@@ -16,7 +16,7 @@ from rulebook.book import Book
 from rulebook.charges import Rates
 from rulebook.events import BarsClosed, Considered, DayBegan, Entered, EntryEnded, Left, StopRests
 from rulebook.hours import IST, SymbolClass, Window
-from rulebook.position import STEPS, IllegalStepError, Phase
+from rulebook.position import STEPS, IllegalStepError
 from rulebook.records import (
     Action,
     Bar,
@@ -27,6 +27,7 @@ from rulebook.records import (
     Instrument,
     MoveStop,
     Paise,
+    Phase,
     Side,
     Tick,
 )

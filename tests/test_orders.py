@@ -52,7 +52,6 @@ from rulebook.order_records import (
     ORDER_MOVES,
     UNKNOWN_CLOSERS_MOST,
     Order,
-    Phase,
     Purpose,
     Refusal,
     Severity,
@@ -60,7 +59,18 @@ from rulebook.order_records import (
     Terms,
 )
 from rulebook.orders import Machine, recover
-from rulebook.records import Enter, Exit, ExitReason, Fill, MoveStop, OrderType, Side, client_id, tag_of
+from rulebook.records import (
+    Enter,
+    Exit,
+    ExitReason,
+    Fill,
+    MoveStop,
+    OrderType,
+    Phase,
+    Side,
+    client_id,
+    tag_of,
+)
 
 T0 = datetime(2026, 11, 23, 10, 0, tzinfo=IST)
 TICKER = "INFY"
