@@ -93,6 +93,7 @@ class BarBuilder:
     """
 
     def __init__(self, ticker: str, minutes: int, session_open: datetime) -> None:
+        assert session_open.utcoffset() is not None
         self._ticker = ticker
         self._minutes = minutes
         self._session_open = session_open.astimezone(IST)

@@ -97,10 +97,11 @@ def is_crossed(sign: int, trail: int, price: int) -> bool:
 
 def target(sign: int, fill: int, risk: int, target_milli: int, tick: int) -> int:
     """The take-profit in R, nearest tick; 0 where there is none (`target_milli` is 0, or it is no price)."""
-    if target_milli == 0:
+    if target_milli <= 0:
         return 0
     exactly = 1_000 * fill + sign * risk * target_milli  # rounded once, not to the paisa first
-    return max(0, half_up(exactly, 1_000 * tick) // 1_000)
+    # Half a tick goes towards the entry: half up would treat a long and a short differently.
+    return max(0, -sign * half_up(-sign * exactly, 1_000 * tick) // 1_000)
 
 
 def is_reached(sign: int, goal: int, price: int) -> bool:
