@@ -6,6 +6,7 @@ Promotes a winner only on evidence from days that training never saw. Knows no b
 import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,12 +62,12 @@ def _backtest(run: cli.Run) -> cli.Answer:
     import report
     import strategies
 
+    strategy = strategies.find(run.args.strategy or "sma_cross")  # a slip of the pen is said at once
     market, rules, span = _market(run)
-    strategy = strategies.find(run.args.strategy or "sma_cross")
     found = backtest.run(market, strategy, rules, span, _settings_hash(run), run.clock.now())
     folder = run.config_path.resolve().parent / "reports"
-    folder.mkdir(exist_ok=True)
-    written = report.write(found, folder, f"backtest-{strategy.name}-{strategy.hash}")
+    plain_name = re.sub(r"[^A-Za-z0-9._-]", "_", strategy.name)[:80]  # a file of the user's own has any name
+    written = report.write(found, folder, f"backtest-{plain_name}-{strategy.hash}")
     document = json.loads(written.json.read_text())
     files = {kind: str(getattr(written, kind)) for kind in ("html", "json", "csv")}
     answer = {**files, "verdict": document["verdict"], "measures": document["measures"]}
@@ -77,9 +78,10 @@ def _lookahead(run: cli.Run) -> cli.Answer:
     import backtest
     import strategies
 
-    market, rules, _ = _market(run)
     names = [run.args.strategy] if run.args.strategy else strategies.known()
-    checked = {name: backtest.lookahead(market, strategies.find(name), rules) for name in names}
+    found = [strategies.find(name) for name in names]
+    market, rules, _ = _market(run)
+    checked = {strategy.name: backtest.lookahead(market, strategy, rules) for strategy in found}
     lines = [
         f"{name}: the same to the bit at {places} places, future cut off and altered"
         for name, places in checked.items()

@@ -251,12 +251,10 @@ class Book:
                 p.bars_seen += 1
                 p.last = p.last_today = bar.close
         self._judge_the_day()
-        winners = self._winners(event)
         for name, p in self.positions.items():
             if p.phase is Phase.PROTECTED:
                 yield from self._send_away(event, name, p)
-        for name in winners:
-            yield from self._enter(event, name)
+        yield from self._contest(event)
 
     def _traded(self, event: BarsClosed, name: str) -> Bar | None:
         bar = event.bars.get(name)
@@ -289,28 +287,38 @@ class Book:
         if reason != say.STAY:
             yield self._exit(p, event.at, ExitReason(reason), Paise(p.last))
 
-    def _winners(self, event: BarsClosed) -> list[str]:
-        """The max-confidence ticker; with the contest switched off, all that take part."""
-        told = [(name, said) for name in self.positions if (said := event.decisions.get(name)) is not None]
-        contest = [(name, said) for name, said in told if self._takes_part(event, name, said)]
-        if not self.rules.one_entry_a_bar:
-            return [name for name, _ in contest]
+    def _contest(self, event: BarsClosed) -> Iterator[Answer]:
+        """The max-confidence ticker, or with the contest switched off each that takes part.
+
+        Who cannot be entered at all leaves it; that is asked of the best first, until one stays.
+        """
+        told = ((name, said) for name in self.positions if (said := event.decisions.get(name)) is not None)
+        waiting = {name: said for name, said in told if self._takes_part(event, name, said)}
+        while waiting:
+            name = self._preferred(waiting)
+            verdicts = self.judge(event.at, name, waiting.pop(name))
+            if not leaving(verdicts):
+                yield from self._enter(event, name, verdicts)
+                if self.rules.one_entry_a_bar:
+                    return
+
+    def _preferred(self, waiting: Mapping[str, Decision]) -> str:
         best, best_sure, is_best_free = "", -1.0, False
-        for name, said in contest:
+        for name, said in waiting.items():
             is_free = self.positions[name].phase is Phase.FLAT
             if not best or say.prefers(said.confidence, is_free, best_sure, is_best_free):
                 best, best_sure, is_best_free = name, said.confidence, is_free
-        return [best] if best else []
+            if not self.rules.one_entry_a_bar:
+                break
+        return best
 
     def _takes_part(self, event: BarsClosed, name: str, said: Decision) -> bool:
-        """Who cannot be entered at all leaves the contest before it is held."""
         if not say.takes_part(said.action.sign, said.confidence, self.rules) or self.is_locked:
             return False
-        return self._traded(event, name) is not None and not leaving(self.judge(event.at, name, said))
+        return self._traded(event, name) is not None
 
-    def _enter(self, event: BarsClosed, name: str) -> Iterator[Answer]:
+    def _enter(self, event: BarsClosed, name: str, verdicts: tuple[Verdict, ...]) -> Iterator[Answer]:
         p, said = self.positions[name], event.decisions[name]
-        verdicts = self.judge(event.at, name, said)
         entered = p.phase is Phase.FLAT and passed(verdicts)
         yield Considered(event.at, name, said, verdicts, entered)
         if not entered:

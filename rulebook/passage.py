@@ -107,13 +107,24 @@ def inside(
         return
     if held[s, STATE] == ENTERING:
         enter(table, row, s, opening, fixed, rules, held, sums)
-    if held[s, STATE] != HELD or is_quiet(table, row, day, s, fixed, rules, held):
-        return
-    first, end = first_fine[row], first_fine[row + 1]
+    if held[s, STATE] == HELD and not is_quiet(table, row, day, s, fixed, rules, held):
+        along(table, finer, first_fine, row, s, fixed, rules, held, sums, result)
+
+
+def along(
+    table: Table, finer: Table, first_fine: Any, row: int, s: int, fixed: Fixed, rules: Rules,
+    held: Any, sums: Any, result: Result,
+) -> None:  # fmt: skip
+    """The bar's path, or those of the minutes inside it where this ticker has any."""
+    day, first, end = table.day[row], first_fine[row], first_fine[row + 1]
+    has_minutes = False
+    for fine in range(first, end):
+        has_minutes = has_minutes or finer.close[fine, s] != 0
     if order_matters(table, row, s, fixed, rules, held):
-        result.tallies[RESOLVED if end > first else BOTH_MATTERED] += 1
-    if end == first:
+        result.tallies[RESOLVED if has_minutes else BOTH_MATTERED] += 1
+    if not has_minutes:
         through(table, row, day, s, fixed, rules, held, sums, result)
+        return
     for fine in range(first, end):
         if finer.close[fine, s] != 0:
             through(finer, fine, day, s, fixed, rules, held, sums, result)

@@ -40,7 +40,7 @@ class Action(StrEnum):
 
     @property
     def sign(self) -> int:
-        return {Action.BUY: 1, Action.SELL: -1, Action.HOLD: 0}[self]
+        return SIGNS[self]
 
 
 class ExitReason(IntEnum):
@@ -56,6 +56,9 @@ class ExitReason(IntEnum):
     SQUARE_OFF = 8  # the broker's, with its fee
     EXTERNAL = 9  # by the user's own hand
     UNPROTECTED = 10  # the stop could not be placed
+
+
+SIGNS = {Action.BUY: 1, Action.SELL: -1, Action.HOLD: 0}
 
 
 class Phase(StrEnum):
