@@ -90,7 +90,9 @@ def signals(strategy: Strategy, table: Table, tickers: Sequence[str]) -> Signals
     state = np.array([strategy.new_state(ticker) for ticker in tickers], np.float64).reshape(shape[1], -1)
     found = Signals(np.zeros(shape, np.int8), np.zeros(shape, np.float64))
     counts = np.full((shape[1], 2), -1, np.int64)
-    tell = _teller(strategy.step, hashlib.sha256(strategy.source).hexdigest()[:16])
+    # The module's name holds the file's path: what is kept on disk refers to PARAMETERS by that name.
+    where = strategy.step.__module__.rpartition(".")[2]
+    tell = _teller(strategy.step, f"{where}_{hashlib.sha256(strategy.source).hexdigest()[:16]}")
     if tell(table, strategy.parameters, state, counts, found.action, found.confidence):
         raise SuiteError(
             f"strategy {strategy.name} answered something else than an action of 1, -1 or 0 "
@@ -105,10 +107,10 @@ def STEP(*_: Any) -> tuple[int, float]:  # noqa: N802  (a constant to the code t
 
 
 @cache
-def _teller(step: FunctionType, source_hash: str) -> Callable[..., Any]:
+def _teller(step: FunctionType, name: str) -> Callable[..., Any]:
     # numba's cache tells functions apart by name and byte code, not by what their names are bound to.
     assert isinstance(_tell, FunctionType)
-    return _compiled(_tell, f"_tell_{source_hash}", True, {"STEP": _compiled(step, step.__qualname__, False)})
+    return _compiled(_tell, f"_tell_{name}", True, {"STEP": _compiled(step, step.__qualname__, False)})
 
 
 def _tell(table: Table, p: Any, state: Any, counts: Any, action: Any, confidence: Any) -> int:
