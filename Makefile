@@ -35,9 +35,13 @@ lint: setup ## ruff: rules and format
 types: setup ## mypy, strict
 	@$(RUN) -m mypy .
 
-bench: setup ## time us beside the peers
-	@echo "The benchmarks are not part of this version; CHANGELOG.md says what is." >&2
-	@exit 1
+# The peers live in an environment of their own, which is made anew when its lock has changed.
+bench: setup ## time us beside the peers (ARGS=--quick)
+	@cmp -s requirements-bench.txt .venv-bench/ready || { rm -rf .venv-bench && $(PYTHON) -m venv .venv-bench && \
+	  echo '*' > .venv-bench/.gitignore && .venv-bench/bin/python -m pip install --disable-pip-version-check \
+	  --no-input --no-deps --quiet --require-hashes -r requirements-bench.txt && \
+	  cp requirements-bench.txt .venv-bench/ready; } || echo "The peers cannot be installed; the tables say so." >&2
+	@$(RUN) -m bench all $(ARGS); code=$$?; $(RUN) -m bench page && exit $$code
 
 fetch: setup ## download what config.json asks for
 	@$(RUN) fetch.py $(ARGS)
@@ -66,5 +70,5 @@ lock: setup ## resolve requirements*.in anew into the hash locks
 	@$(RUN) tools/lock.py
 
 clean: ## remove what can be made again; data, models and .env stay
-	rm -rf .venv .venv.lock .venv-3.12 .venv-3.12.lock .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.lock .venv-3.12 .venv-3.12.lock .venv-bench .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './data/*' -prune -exec rm -rf {} +

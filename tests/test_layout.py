@@ -230,7 +230,7 @@ def test_every_file_of_the_root_stands_in_the_readme_s_table():
     assert [] == [path.name for path in ROOT.glob("*.py") if f"`{path.name}`" not in readme]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"])
 def test_every_line_of_a_lock_is_one_exact_version_with_hashes(name):
     text = re.sub(r"\\\n", " ", (ROOT / name).read_text())
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
@@ -241,7 +241,7 @@ def test_every_line_of_a_lock_is_one_exact_version_with_hashes(name):
     assert [] == [line[:80] for line in lines if not pinned.match(line)]
 
 
-@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in", "requirements-bench.in"])
 def test_every_choice_is_exact_has_a_reason_and_stands_in_its_lock(name):
     lines = [
         line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-c"))

@@ -1,0 +1,56 @@
+"""Which program is this process? `python -m bench.engine NAME CANDLES TRADES REPEATS`, started by turns.py.
+
+Runs in our environment or in the peers', so nothing of either is imported before the name is known.
+
+An engine is a function of the path of the candles that answers a turns.Program: how to run the job once,
+and how to leave its trades behind. Trades are five columns, whatever they are called in an engine's own
+world: ticker, row of the entry, its price, row of the exit, its price, in paise; compare.py holds those of
+all engines together. A new peer is a function in peers.py and a line below.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.turns import Job, Program, serve
+
+# By name: the file that has it, and its function, which takes the path of the candles.
+PROGRAMS = {
+    "ours": ("bench.ours", "sma"),
+    "bare loop": ("bench.ours", "bare_loop"),
+    "rules, dense": ("bench.ours", "rules_dense"),
+    "rules, sparse": ("bench.ours", "rules_sparse"),
+    "rules, never locked": ("bench.ours", "rules_never_locked"),
+    "vectorbt": ("bench.peers", "vectorbt"),
+    "backtesting.py": ("bench.peers", "backtesting_py"),
+}
+
+
+def program_of(name: str, candles: Path) -> Program:
+    module, function = PROGRAMS[name]
+    make: Callable[[Path], Program] = getattr(importlib.import_module(module), function)
+    return make(candles)
+
+
+def job_of(words: Sequence[str]) -> Job:
+    """What turns.Engine has put on the command line."""
+    engine, candles, trades, repeats = words
+    if engine not in PROGRAMS:
+        raise SystemExit(f"no engine {engine!r}; known: {', '.join(PROGRAMS)}")
+    return Job(engine, Path(candles), Path(trades), int(repeats))
+
+
+def main() -> int:
+    """Serve until told to end, or until the driver is gone and with it our standard input.
+
+    The candles are read from the file by each engine for itself: what it keeps of them and in which
+    shape is part of its own memory.
+    """
+    job = job_of(sys.argv[1:])
+    serve(program_of(job.engine, job.candles), job)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
