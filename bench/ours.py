@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import fast
 import strategies
 from bench import bare, candles, compare
-from bench.turns import Program
+from bench.engine import Program
 from rulebook import tables
 from rulebook.rules import Rules
 from rulebook.tables import Table

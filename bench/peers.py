@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import candles, compare
-from bench.turns import Program
+from bench.engine import Program
 
 FAST, SLOW, STOP, FEES, CASH = 10, 30, 0.02, 3e-4, 1e5
 FIRST_SIGNAL = 31  # our strategy's first comparison, at bar 30, only sets the side

@@ -23,6 +23,7 @@ ALONE = "python alone"
 
 
 def commands() -> dict[str, list[str]]:
+    """What stands on the command line after the interpreter, by the name in the table."""
     found = {
         f"{script} {option}": [script, option] for script in SCRIPTS for option in ("--help", "--version")
     }

@@ -4,22 +4,18 @@ Every engine is a process of its own interpreter: it loads the candles, runs onc
 waits for the word. The driver lets each run in turn, so that a slow minute of the machine hits all of
 them, and takes ratios within a turn. An engine measures itself, so neither start nor pipe is in a time.
 
-Both ends stand here: Engine is the driver's, `serve` is the process's. Lines of JSON go between them.
+Lines of JSON go between them; the process's end is engine.py.
 """
 
 import asyncio
 import json
 import os
-import sys
-import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-from bench import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, PEERS = ROOT / ".venv" / "bin" / "python", ROOT / ".venv-bench" / "bin" / "python"
@@ -130,44 +126,3 @@ async def peaks_mb(crews: Mapping[str, Crew]) -> dict[str, float]:
 def ratios(times: Times, slower: str, faster: str) -> list[float]:
     """How many times longer, turn by turn: what the machine did to both is gone from it."""
     return [a / b for a, b in zip(times[slower], times[faster], strict=False)]
-
-
-# --- the process's end ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What an engine runs, and how its last result is told as trades (None: it has none to show)."""
-
-    run: Callable[[], Any]
-    save: Callable[[Any, Path], None]
-    packages: Sequence[str]
-
-
-def serve(program: Program, job: Job) -> None:
-    """Warm up, say so, and run when told to."""
-    # Peers print; whatever they say goes to standard error, the answers have a line of their own.
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-
-        def answer(**values: Any) -> None:
-            answers.write(json.dumps(values) + "\n")
-            answers.flush()
-
-        began = time.perf_counter()
-        result = program.run()
-        first_s = time.perf_counter() - began
-        loaded_mb = machine.peak_mb()
-        program.save(result, job.trades)
-        answer(first_s=first_s, versions=machine.versions(program.packages), first_mb=loaded_mb)
-        for line in sys.stdin:
-            if line.strip() == "end":
-                break
-            answer(seconds=[_seconds(program.run) for _ in range(job.repeats)])
-        answer(peak_mb=machine.peak_mb())
-
-
-def _seconds(run: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
