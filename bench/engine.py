@@ -92,7 +92,10 @@ def main() -> int:
     shape is part of its own memory.
     """
     job = job_of(sys.argv[1:])
-    serve(program_of(job.engine, job.candles), job)
+    try:
+        serve(program_of(job.engine, job.candles), job)
+    except BrokenPipeError:
+        return 1
     return 0
 
 

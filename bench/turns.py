@@ -124,5 +124,11 @@ async def peaks_mb(crews: Mapping[str, Crew]) -> dict[str, float]:
 
 
 def ratios(times: Times, slower: str, faster: str) -> list[float]:
-    """How many times longer, turn by turn: what the machine did to both is gone from it."""
-    return [a / b for a, b in zip(times[slower], times[faster], strict=False)]
+    """How many times longer, turn by turn: what the machine did to both is gone from it.
+
+    One that is so slow that it had fewer turns is compared with every turn of the other.
+    """
+    theirs, ours = times[slower], times[faster]
+    if len(theirs) < len(ours):
+        return [median(theirs) / each for each in ours]
+    return [a / b for a, b in zip(theirs, ours, strict=True)]
