@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report_page": {"report_candles", "report_summary", "report_tables", "stats", "rulebook"},
     "report": {"files", "report_page", "report_summary", "stats", "rulebook"},
     "backtest": PLAIN | {"rulebook", "strategies", "fast", "market", "stats", "report_summary"},
+    "kite": {"rulebook"},
+    "exchange": PLAIN | FACTS | {"kite", "strict_json", "data"},
     "contradictions": {"settings"},  # for names of types only
     "settings": PLAIN | {"files", "contradictions", "rulebook"},
     "environment": PLAIN | {"settings"},
@@ -58,6 +60,7 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
         for name in ("fast", "stats", "luck", "report_summary", "report_candles", "report_page", "backtest")
     },
     "market": {"numpy", "pandas"},
+    "exchange": {"numpy", "h11", "websockets"},
 }
 LIGHT = {"annotated_types"}
 
