@@ -101,7 +101,7 @@ class Schedule:
     """The pauses between tries, and the errors that deserve another one."""
 
     pauses_s: tuple[float, ...]
-    on: tuple[type[CallError], ...]
+    on: tuple[type[Exception], ...]
     jitter_s: float = 0.0  # so that programs that failed together do not come back together
 
 
@@ -113,15 +113,18 @@ TOKEN_CHECK = Schedule((1.0, 2.0, 4.0), (NotSentError, NoAnswerError))
 
 def retrying(call: Callable[[], T], schedule: Schedule, clock: Clock, rng: Random) -> T:
     """Repeat what is safe to repeat; never for a write. The last error says how many tries it took."""
+    known: tuple[type[Exception], ...] = (CallError, *schedule.on)
     for tries in itertools.count(1):
         try:
             return call()
-        except CallError as error:
-            error.tries = tries
-            is_last = tries > len(schedule.pauses_s) or error.retry_after_s > MAX_RETRY_AFTER_S
+        except known as error:
+            if isinstance(error, CallError):
+                error.tries = tries
+            asked_s = getattr(error, "retry_after_s", 0.0)
+            is_last = tries > len(schedule.pauses_s) or asked_s > MAX_RETRY_AFTER_S
             if is_last or not isinstance(error, schedule.on):
                 raise
-            pause_s = max(schedule.pauses_s[tries - 1], error.retry_after_s)
+            pause_s = max(schedule.pauses_s[tries - 1], asked_s)
         clock.wait(pause_s + rng.uniform(0, schedule.jitter_s))
     raise AssertionError("counting never ends")
 

@@ -1,0 +1,120 @@
+"""What time is it on another clock, and how does one wait for it? CLOCK_URL names it; it is on loopback.
+
+The local exchange lives at a time and a speed of its own. At a rate, this clock is asked once in a while
+and interpolates. In lock-step time stands still until everybody waits, so every reading is asked for, and
+waiting is telling: "idle until then". Only this file knows the difference; whoever holds a Clock does not.
+"""
+
+import http.client
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from clock import Clock, SystemClock
+from outcome import ConfigError, NetworkError
+
+ASK_AGAIN_S = 1.0  # between readings at a rate: a step of the other clock shows within this
+ANSWER_S = 600.0  # a waiting request is answered when everybody else is idle, which may take a while
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    now: datetime
+    monotonic_s: float
+    rate: float  # 0: lock-step
+    read_at_s: float  # by this machine's monotonic clock
+
+
+class FollowedClock:
+    """A Clock that follows the one at that address."""
+
+    def __init__(self, url: str, machine: Clock | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK:
+            raise ConfigError(f"CLOCK_URL {url!r} is not http on loopback: only a local exchange has a clock")
+        self._host, self._port, self._path = parts.hostname, parts.port or 80, parts.path or "/"
+        self._machine = machine or SystemClock()
+        self._of_thread = threading.local()
+        self._last = self._ask("GET")
+
+    def now(self) -> datetime:
+        reading = self._fresh()
+        return reading.now + timedelta(seconds=self._since(reading))
+
+    def monotonic(self) -> float:
+        reading = self._fresh()
+        return reading.monotonic_s + self._since(reading)
+
+    def wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        reading = self._fresh()
+        if reading.rate > 0:
+            self._machine.wait(seconds / reading.rate)
+        else:
+            self.idle_until(reading.monotonic_s + seconds)
+
+    def idle_until(
+        self,
+        monotonic_s: float,
+        follower: str | None = None,
+        outstanding: int = 0,
+        heard: Mapping[int, int] | None = None,
+    ) -> None:
+        """Nothing to do before then. A follower by name holds time up until it says so again."""
+        word = {"until": monotonic_s, "outstanding": outstanding, "heard": dict(heard or {})}
+        if follower is not None:
+            word["follower"] = follower
+        self._last = self._ask("POST", word)
+
+    def leave(self, follower: str) -> None:
+        """Time need not wait for that follower any more."""
+        self._ask("DELETE", query=f"?follower={follower}")
+
+    def _since(self, reading: _Reading) -> float:
+        """Seconds on the followed clock since it was read."""
+        return (self._machine.monotonic() - reading.read_at_s) * reading.rate
+
+    def _fresh(self) -> _Reading:
+        if self._last.rate == 0 or self._machine.monotonic() - self._last.read_at_s > ASK_AGAIN_S:
+            self._last = self._ask("GET")
+        return self._last
+
+    def _ask(self, method: str, word: Mapping[str, Any] | None = None, query: str = "") -> _Reading:
+        """One connection a thread, opened again once if the other side has closed it meanwhile."""
+        try:
+            told = self._exchange_words(method, word, query)
+            return _Reading(
+                datetime.fromisoformat(told["now"]),
+                float(told.get("monotonic", 0.0)),
+                float(told["rate"]),
+                self._machine.monotonic(),
+            )
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            where = f"http://{self._host}:{self._port}{self._path}"
+            raise NetworkError(
+                f"the clock at {where} (CLOCK_URL) does not tell the time: {error!r}"
+            ) from error
+
+    def _exchange_words(self, method: str, word: Mapping[str, Any] | None, query: str) -> Any:
+        connection: http.client.HTTPConnection | None = getattr(self._of_thread, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S)
+            self._of_thread.connection = connection
+        body = None if word is None else json.dumps(word)
+        try:
+            connection.request(method, self._path + query, body)
+            answer = connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            connection.close()
+            connection.request(method, self._path + query, body)
+            answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise ValueError(f"status {answer.status}: {text[:200]!r}")
+        return json.loads(text)
