@@ -44,6 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "addresses": PLAIN,
     "followed_clock": PLAIN,
     "kite": PLAIN | {"net", "rulebook"},
+    "order_desk": PLAIN | {"kite", "rulebook"},
+    "broker": PLAIN | {"kite", "rulebook"},
     "exchange": PLAIN | FACTS | {"kite", "strict_json", "data"},
     "contradictions": {"settings"},  # for names of types only
     "settings": PLAIN | {"files", "contradictions", "rulebook"},

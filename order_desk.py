@@ -1,0 +1,209 @@
+"""Who carries out what the machine of orders asks for? Effects to the journal and the wire, answers back.
+
+The machine (rulebook/orders.py) decides, this file obeys, in the order given: what is to be journalled is on
+disk before what follows it is sent. If the disk refuses, only what is urgent goes out (exits, stops,
+cancels), and the rest is answered as not sent. Each request is sent once and answered once, by its `ref`: an
+id, a refusal, no answer, or not sent. Nobody here decides anything about money.
+
+`submit` runs a piece of work elsewhere (a pool of threads, or the scheduler of a simulation) and `answer`
+takes the event that comes of it back to the one thread that owns the machine.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from clock import Clock
+from kite.books import mis_net
+from kite.client import Books
+from kite.errors import (
+    BlockedError,
+    BrokerError,
+    NotSentError,
+    RejectedError,
+)
+from rulebook.order_messages import (
+    Alarm,
+    Answered,
+    AskAgain,
+    BookRead,
+    Cancel,
+    Effect,
+    Event,
+    Filled,
+    Journal,
+    Modify,
+    NoAnswer,
+    NotSent,
+    Place,
+    ReadBook,
+    Refused,
+    Wake,
+    Woke,
+)
+from rulebook.order_records import Record
+from rulebook.orders import Machine
+
+Wire = Place | Modify | Cancel
+Told = Filled | AskAgain | Alarm
+
+
+class Broker(Protocol):
+    """What is asked of the broker here; kite.client.KiteClient."""
+
+    def place(self, asked: Place) -> str: ...
+    def modify(self, asked: Modify) -> str: ...
+    def cancel(self, asked: Cancel) -> str: ...
+    def books(self) -> Books: ...
+
+
+class Submit(Protocol):
+    """Runs work elsewhere; what it returns goes to `answer`."""
+
+    def __call__(self, work: Callable[[], Event | None], *, is_read: bool) -> None: ...
+
+
+class JournalError(Exception):
+    """The record is not on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The broker does not listen: dead token or refused address. Stops stand untouched."""
+
+    at: datetime
+    error: BlockedError
+
+
+class Desk:
+    """One machine and its hands. Only the thread that owns it calls `on` and `due`."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        broker: Broker,
+        journal: Callable[[Record], None],
+        submit: Submit,
+        clock: Clock,
+    ) -> None:
+        self.machine = machine
+        self._broker = broker
+        self._journal = journal
+        self._submit = submit
+        self._clock = clock
+        self._wakes: list[tuple[datetime, str]] = []
+        self._is_reading = False
+        self.last_read_at: datetime | None = None  # of the newest reading that came back whole
+        self.blocked: Blocked | None = None
+
+    def on(self, event: Event) -> list[Told]:
+        """Tell the machine, carry out what it asks, return what concerns the caller."""
+        told: list[Told] = []
+        self._note(event)
+        self._carry_out(self.machine.on(event), told)
+        return told
+
+    def due(self, now: datetime) -> list[Event]:
+        """The timers that have run out."""
+        keys = set()
+        while self._wakes and self._wakes[0][0] <= now:
+            keys.add(heapq.heappop(self._wakes)[1])
+        return [Woke(now, key) for key in sorted(keys)]
+
+    @property
+    def next_wake_at(self) -> datetime | None:
+        return self._wakes[0][0] if self._wakes else None
+
+    def read_books(self) -> None:
+        """One reading at a time: a second one asked for meanwhile would say the same."""
+        if not self._is_reading:
+            self._is_reading = True
+            self._submit(self._read, is_read=True)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case BookRead():
+                self._is_reading = False
+                self.last_read_at = event.began
+                self.blocked = None
+            case Answered() | Refused():
+                self.blocked = None
+
+    def _carry_out(self, effects: Iterable[Effect], told: list[Told]) -> None:
+        """In order; after a failed journal nothing goes out that can wait."""
+        is_recorded = True
+        for effect in effects:
+            match effect:
+                case Journal():
+                    is_recorded = self._record(effect.record) and is_recorded
+                case Place() | Modify() | Cancel():
+                    if is_recorded or effect.urgent:
+                        self._send(effect)
+                    else:
+                        late = NotSent(self._clock.now(), _ref(effect), "the journal could not be written")
+                        told += self.on(late)
+                case ReadBook():
+                    self.read_books()
+                case Wake():
+                    heapq.heappush(self._wakes, (effect.at, effect.key))
+                case _:
+                    told.append(effect)
+
+    def _record(self, record: Record) -> bool:
+        try:
+            self._journal(record)
+        except JournalError:  # whoever keeps the journal says so; it stops entries, never an exit
+            return False
+        return True
+
+    def _send(self, asked: Wire) -> None:
+        self._submit(lambda: self._sent(asked), is_read=False)
+
+    # --- elsewhere: in a thread of the pool ---
+
+    def _sent(self, asked: Wire) -> Event:
+        """One request, once, and what became of it."""
+        ref = _ref(asked)
+        try:
+            match asked:
+                case Place():
+                    order_id = self._broker.place(asked)
+                case Modify():
+                    order_id = self._broker.modify(asked)
+                case Cancel():
+                    order_id = self._broker.cancel(asked)
+        except BrokerError as error:
+            return self._answer_of(error, ref)
+        return Answered(self._clock.now(), ref, order_id)
+
+    def _answer_of(self, error: BrokerError, ref: str) -> Event:
+        now = self._clock.now()
+        match error:
+            case RejectedError():
+                return Refused(now, ref, error.refusal, str(error))
+            case BlockedError():
+                self.blocked = Blocked(now, error)
+                return NotSent(now, ref, str(error))
+            case NotSentError():
+                return NotSent(now, ref, str(error))
+        return NoAnswer(now, ref)
+
+    def _read(self) -> Event | None:
+        """The three books; without all of them there is no reading."""
+        began = self._clock.now()
+        try:
+            found = self._broker.books()
+        except BlockedError as error:
+            self.blocked = Blocked(self._clock.now(), error)
+        except BrokerError:
+            pass  # no verdict: the machine's timer asks again
+        else:
+            return BookRead(self._clock.now(), began, found.orders, found.trades, mis_net(found.positions))
+        self._is_reading = False
+        return None
+
+
+def _ref(asked: Wire) -> str:
+    return asked.client_id if isinstance(asked, Place) else asked.ref
