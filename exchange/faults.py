@@ -3,6 +3,11 @@
 Each name draws from a random stream of its own, so that switching one fault on does not move the others
 (faults.md 6). Whoever can fail asks `strikes(NAME, ...)` at the place where it would fail; a rule answers
 or None does. The table says what each name does and what its value means; faults.md 4 has the reasons.
+
+`where` narrows a fault: to an endpoint ("POST /orders/*") where it is about requests, to a ticker where it
+is about orders and prices, to orders, trades or flows where it is about what the books show. Four names
+are events of the market, not of a request: gap, circuit_lock, market_halt and early_square_off begin by
+themselves (disasters.py), at `after` or as soon as they are noticed, and end at `until` or when healed.
 """
 
 import json
@@ -40,18 +45,18 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "stale_books": ("R11", "orders, trades and positions as they were `value` ms ago"),
     "newest_missing": ("R11", "the newest order and trade are left out"),
     "unordered_books": ("R11", "orders and trades in any order"),
-    "executed_twice": ("R12", "a proxy sends the order twice; one answer comes back"),
+    "executed_twice": ("R12", "a proxy sends the order twice; one answer comes back, that of the first"),
     # orders
     "partial_fills": ("O1", "an order that would fill is filled in `value` slices, a second apart"),
     "cancel_loses_race": ("O2", "a cancel is accepted, and the order fills before it arrives"),
     "being_processed": ("O2", "modify and cancel are refused as being processed"),
     "refused": ("O3", "placing is refused; `text`: margin tick freeze circuit lpp mis protection"),
-    "rejected_later": ("O4", "the order gets its id and is REJECTED by risk management afterwards"),
-    "gap": ("O6", "the price jumps by `value` basis points (below zero: down)"),
+    "rejected_later": ("O4", "the order gets its id, and risk management rejects it `value` ms afterwards"),
+    "gap": ("O6", "the price jumps by `value` basis points (below zero: down) and stays there for the day"),
     "band_reached": ("O7", "a protected market order finds at most half of its quantity in the band"),
-    "circuit_lock": ("O8", "the ticker is locked at its upper (value > 0) or lower circuit: one side only"),
+    "circuit_lock": ("O8", "the ticker is locked at its upper (value >= 0) or lower circuit: one side only"),
     "market_halt": ("O9", "nothing trades anywhere while it lasts"),
-    "early_square_off": ("O10", "the broker squares off now"),
+    "early_square_off": ("O10", "the broker squares off now, and takes no MIS order in the ticker any more"),
     "modify_refused": ("O11", "a modify is accepted and then NOT MODIFIED"),
     "self_trade": ("O12", "an order against an own resting one is refused by the exchange"),
     # the stream
@@ -120,14 +125,17 @@ class Faults:
         self._on: list[_Armed] = []
         self._streams: dict[str, Random] = {}
         self.struck: dict[str, int] = {}
+        self.changes = 0  # so that one can notice that faults came or went
         for fault in faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
+        self.changes += 1
         self._on.append(_Armed(fault, fault.count))
 
     def clear(self, name: str | None = None) -> None:
         """Heal one fault, or all of them."""
+        self.changes += 1
         self._on = [armed for armed in self._on if name is not None and armed.fault.name != name]
 
     def on(self) -> tuple[Fault, ...]:
@@ -139,13 +147,24 @@ class Faults:
         if not self._on:
             return None
         for armed in self._on:
-            if armed.fault.name != name or armed.left == 0 or not armed.fault.holds(at, where):
-                continue
-            if self.stream(name).random() < armed.fault.probability:
-                armed.left = None if armed.left is None else armed.left - 1
-                self.struck[name] = self.struck.get(name, 0) + 1
+            if armed.fault.name == name and armed.fault.holds(at, where) and self._hits(armed):
                 return armed.fault
         return None
+
+    def strikes_by(self, fault: Fault, at: datetime, where: str) -> bool:
+        """Whether that very fault strikes here; it counts as struck."""
+        return any(
+            armed.fault is fault and fault.holds(at, where) and self._hits(armed) for armed in self._on
+        )
+
+    def _hits(self, armed: _Armed) -> bool:
+        """Draw, unless it has struck as often as it may."""
+        name = armed.fault.name
+        if armed.left == 0 or self.stream(name).random() >= armed.fault.probability:
+            return False
+        armed.left = None if armed.left is None else armed.left - 1
+        self.struck[name] = self.struck.get(name, 0) + 1
+        return True
 
     def stream(self, name: str) -> Random:
         """The random numbers of that fault alone."""

@@ -107,6 +107,29 @@ class Market(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What the account holds in the first morning, how far the exchange is, and what the broker allows.
+
+    An order passes three steps on its way, each of a latency drawn between the two. A resting order gets
+    at most a share of what trades at its own price; what trades through its price is all its own.
+    """
+
+    cash: int = 1_000_000_00  # ten lakh rupees
+    holdings: tuple["Holding", ...] = ()
+    latency_ms_least: int = 1
+    latency_ms_most: int = 4
+    orders_per_second: int = 10
+    orders_per_minute: int = 400
+    orders_per_day: int = 5_000
+    modifications: int = 25
+    participation_milli: int = 250
+
+    def __post_init__(self) -> None:
+        assert 1 <= self.latency_ms_least <= self.latency_ms_most, "an order cannot arrive before it was sent"
+        assert 0 < self.participation_milli <= 1_000
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRequest:
     """What POST /orders/{variety} asks, after its fields have been read."""
 
@@ -123,6 +146,7 @@ class OrderRequest:
     protection_milli: int = 0  # thousandths of a percent; -1 asks for the automatic one, 0 is none
     tag: str | None = None
     placed_by_hand: bool = False  # by the user in the broker's own app: no rule of the API applies
+    placed_by_broker: bool = False  # by risk management, which squares off
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +231,13 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """The account's money in paise."""
+    """The account's money in paise. The day's charges leave it overnight, as they do at the broker."""
 
     opening: int
     blocked: int  # margin of open positions and of working orders
-    realised: int
-    unrealised: int
+    realised: int  # before charges
+    unrealised: int  # of MIS positions
+    charges: int = 0  # of today's executed orders and square-offs
 
     @property
     def available(self) -> int:
