@@ -7,6 +7,7 @@ waiting is telling: "idle until then". Only this file knows the difference; whoe
 
 import http.client
 import json
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class FollowedClock:
         self._host, self._port, self._path = parts.hostname, parts.port or 80, parts.path or "/"
         self._machine = machine or SystemClock()
         self._of_thread = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
         self._last = self._ask("GET")
 
     def now(self) -> datetime:
@@ -66,8 +68,16 @@ class FollowedClock:
         outstanding: int = 0,
         heard: Mapping[int, int] | None = None,
     ) -> None:
-        """Nothing to do before then. A follower by name holds time up until it says so again."""
-        word = {"until": monotonic_s, "outstanding": outstanding, "heard": dict(heard or {})}
+        """Nothing to do before then. A follower by name holds time up until it says so again.
+
+        The other clock counts microseconds, so a moment between two is the later one: whoever waits for a
+        deadline and finds it not quite there would ask for ever, in a time that stands still.
+        """
+        word = {
+            "until": math.ceil(monotonic_s * 1e6) / 1e6,
+            "outstanding": outstanding,
+            "heard": dict(heard or {}),
+        }
         if follower is not None:
             word["follower"] = follower
         self._last = self._ask("POST", word)
@@ -75,6 +85,11 @@ class FollowedClock:
     def leave(self, follower: str) -> None:
         """Time need not wait for that follower any more."""
         self._ask("DELETE", query=f"?follower={follower}")
+
+    def close(self) -> None:
+        """Hang up; a follower that has not left is gone then, too."""
+        for connection in self._connections:
+            connection.close()
 
     def _since(self, reading: _Reading) -> float:
         """Seconds on the followed clock since it was read."""
@@ -106,6 +121,7 @@ class FollowedClock:
         if connection is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S)
             self._of_thread.connection = connection
+            self._connections.append(connection)
         body = None if word is None else json.dumps(word)
         try:
             connection.request(method, self._path + query, body)
