@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "addresses": PLAIN,
     "followed_clock": PLAIN,
     "kite": PLAIN | {"net", "rulebook"},
+    "login": PLAIN | {"files", "rulebook"},
     "order_desk": PLAIN | {"kite", "rulebook"},
     "broker": PLAIN | {"kite", "rulebook"},
     "exchange": PLAIN | FACTS | {"kite", "strict_json", "data"},
