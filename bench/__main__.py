@@ -12,12 +12,23 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench import backtest_sma, events, machine, report_html, results, rulebook, startup, ticks
+from bench import (
+    backtest_sma,
+    events,
+    local_exchange,
+    machine,
+    report_html,
+    results,
+    rulebook,
+    startup,
+    ticks,
+)
 from bench.results import FOLDER, Outcome, as_table, keep, tell
 from files import write_atomically
 
 BENCHMARKS: dict[str, Callable[[bool], Awaitable[Outcome]]] = {
-    module.NAME: module.measure for module in (backtest_sma, rulebook, events, report_html, startup, ticks)
+    module.NAME: module.measure
+    for module in (backtest_sma, rulebook, events, report_html, startup, ticks, local_exchange)
 }
 PAGE = results.FOLDER.parent.parent / "docs" / "performance.md"
 INTRODUCTION = """\

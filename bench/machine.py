@@ -63,3 +63,9 @@ def children_cpu_s() -> float:
     """User and system time of all processes that this one has started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def cpu_s(process: int) -> float:
+    """Seconds of processor that another process has used so far; Linux only, as the peers' timings are."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

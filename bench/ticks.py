@@ -9,7 +9,6 @@ exchange's: quotes that have all changed, made into frames for one client.
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from statistics import median
@@ -144,7 +143,7 @@ def _sent_a_second() -> float:
     tickers = [listing.ticker for listing in listings.values()]
     now = datetime(2026, 11, 20, 9, 30, tzinfo=IST)
     first = [_quote(ticker, now) for ticker in tickers]
-    steps = [{q.ticker: replace(q, last=Paise(PRICE + step % 90)) for q in first} for step in range(STEPS)]
+    steps = [{q.ticker: q._replace(last=Paise(PRICE + step % 90)) for q in first} for step in range(STEPS)]
     shown = dict(steps[0])
     stream = Stream(listings, shown.get, Faults(0), interval=timedelta())
     stream.received(subscribe_text(listings), now)

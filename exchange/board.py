@@ -10,6 +10,7 @@ Own orders are no matter of this file: venue.py lays them over the depth.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from random import Random
 from typing import NamedTuple
 
@@ -17,13 +18,15 @@ from exchange import auctions
 from exchange.agenda import NEVER, SECOND, midnight_us, moment_of
 from exchange.auctions import Called, Print
 from exchange.nouns import Candle, Depth, Listing, Market, Quote, Tape
-from exchange.strips import Kind, Range, Shock, Strip, plain, shaken
+from exchange.strips import NO_DEPTH, Kind, Range, Shock, Strip, plain, shaken
 from exchange.timetable import Mark, Timetable, Timetables
 from rulebook.auction import Bid, band
 from rulebook.hours import Calendar, UnknownYearError
 from rulebook.records import Paise
 
 DAYS_KEPT = 7  # the session before a long weekend is still asked for
+_SECOND = timedelta(seconds=1)
+_QTY = attrgetter("qty")
 
 
 class View(NamedTuple):
@@ -71,6 +74,9 @@ class Page:
 
     def second(self, us: int) -> int:
         return (us - self.midnight_us) // SECOND
+
+    def moment(self, second: int) -> datetime:
+        return self.midnight + second * _SECOND
 
     def row(self, us: int) -> int:
         return self.strip.row_at(self.second(us))
@@ -244,25 +250,27 @@ class Board:
 
 
 def _quote(page: Page, row: int, closing: Print | None) -> Quote:
-    strip, volume = page.strip, page.strip.volumes[row]
-    depth = Depth((), ()) if closing else strip.depth(row)
-    last = closing.price if closing else Paise(strip.lasts[row])
+    strip = page.strip
+    shares, turnover, last = strip.volumes[row], strip.turnovers[row], Paise(strip.lasts[row])
     traded_row = _last_trade(strip, row)
-    at = moment_of(closing.at_us) if closing else page.midnight + timedelta(seconds=strip.seconds[row])
-    shares = volume + (closing.qty if closing else 0)
-    turnover = strip.turnovers[row] + (closing.qty * closing.price if closing else 0)
+    traded_at = at = page.moment(strip.seconds[row])
+    if traded_row != row:
+        traded_at = page.moment(strip.seconds[traded_row])
+    depth, traded = strip.depth(row), strip.traded(traded_row)
+    if closing:
+        shares, turnover = shares + closing.qty, turnover + closing.qty * closing.price
+        last, traded, depth = closing.price, closing.qty, NO_DEPTH
+        traded_at = at = moment_of(closing.at_us)
     return Quote(
         ticker=page.listing.ticker,
         at=at,
         last=last,
-        last_qty=closing.qty if closing else strip.traded(traded_row),
-        last_trade_at=at
-        if closing or traded_row == row
-        else page.midnight + timedelta(seconds=strip.seconds[traded_row]),
+        last_qty=traded,
+        last_trade_at=traded_at,
         average=Paise(turnover // shares) if shares else last,
         volume=shares,
-        buy_qty=sum(level.qty for level in depth.bids),
-        sell_qty=sum(level.qty for level in depth.asks),
+        buy_qty=sum(map(_QTY, depth.bids)),
+        sell_qty=sum(map(_QTY, depth.asks)),
         open=Paise(strip.lasts[0]),
         high=Paise(max(strip.highs[row], last)),
         low=Paise(min(strip.lows[row], last)),

@@ -24,7 +24,6 @@ One instance is one ticker at the exchange. It knows no clock; floor.py tells it
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from exchange.board import View
 from exchange.nouns import Depth, Quote
@@ -105,8 +104,7 @@ class Book:
     def overlay(self, seen: Quote) -> Quote:
         """The market's levels with our orders among them, and without what we took."""
         bids, asks = self._side_seen(Side.BUY, seen.depth), self._side_seen(Side.SELL, seen.depth)
-        return replace(
-            seen,
+        return seen._replace(
             depth=Depth(bids, asks),
             buy_qty=sum(level.qty for level in bids),
             sell_qty=sum(level.qty for level in asks),

@@ -149,18 +149,16 @@ class _Http:
         headers = [("Content-Length", str(length)), ("Date", date)]
         if answer.content_type is not None:
             headers.append(("Content-Type", answer.content_type))
-        self._write(h11.Response(status_code=answer.status, headers=[*headers, *answer.headers]))
-        self._write(h11.Data(data=answer.body))
+        head = self._spelled(h11.Response(status_code=answer.status, headers=[*headers, *answer.headers]))
+        self._transport.write(head + self._spelled(h11.Data(data=answer.body)))  # one packet, one system call
         if length != len(answer.body):
             self._transport.close()
             return
-        self._write(h11.EndOfMessage())
+        self._spelled(h11.EndOfMessage())
         self._next()
 
-    def _write(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
-        data = self._grammar.send(event)
-        if data:
-            self._transport.write(data)
+    def _spelled(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> bytes:
+        return self._grammar.send(event) or b""
 
     def _next(self) -> None:
         if self._grammar.our_state is h11.DONE and self._grammar.their_state is h11.DONE:

@@ -21,6 +21,7 @@ from exchange.web import Answer, Request, as_json
 from exchange.wires import Wires
 
 Ready = dict[str, str]
+SLOW_S = 0.05
 
 
 class House:
@@ -54,10 +55,19 @@ class House:
     def now(self) -> datetime:
         return self.exchange.now
 
+    def keep_up(self) -> None:
+        """Everything that is due. What this machine cannot make in time is not owed: at a rate that is too
+        high for it, time is slower, and the door stays open."""
+        began_s = self._wall_s()
+        self.pacing.catch_up(began_s)
+        ended_s = self._wall_s()
+        if self.pacing.rate is not None and ended_s - began_s > SLOW_S:
+            self.pacing.set_rate(self.pacing.rate, ended_s)
+
     def take(self, asked: Request, deliver: Callable[[Delivery], None]) -> Callable[[], None] | None:
         """Everything that is due by the wall clock happens before the request is looked at."""
         if self.pacing.rate is not None:
-            self.pacing.catch_up(self._wall_s())
+            self.keep_up()
         try:
             if asked.path == "/clock":
                 return self._clock.take(asked, deliver)

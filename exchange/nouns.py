@@ -244,9 +244,8 @@ class Funds:
         return self.opening + self.realised + min(0, self.unrealised) - self.blocked
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """A ticker's day so far."""
+class Quote(NamedTuple):
+    """A ticker's day so far. A tuple: a streaming session makes millions."""
 
     ticker: str
     at: datetime  # the exchange's stamp of the last change

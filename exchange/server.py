@@ -107,7 +107,7 @@ async def _keep_time(house: House, awake: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     while True:
         awake.clear()
-        house.pacing.catch_up(loop.time())
+        house.keep_up()
         seconds = house.pacing.wall_seconds_to_next(loop.time())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(awake.wait(), seconds)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -43,6 +44,7 @@ MOST_CONNECTIONS = 3  # of one api_key; the next gets 429 at the upgrade
 MOST_TOKENS = 3_000  # of one connection
 INTERVAL = timedelta(milliseconds=500)
 HEARTBEAT_EVERY = timedelta(seconds=1)
+ROWS_KEPT = 20_000  # a level stands for seconds, and goes out with each quote of them
 MOST_FLIPPED = 4  # bytes of a corrupt frame
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -101,12 +103,19 @@ def packet_of(listing: Listing, quote: Quote, mode: Mode) -> Packet:
     share = QuotePacket(token, *traded, quote.open, quote.high, quote.low, quote.close)
     if mode is Mode.QUOTE:
         return share
-    stamps = (epoch_s(quote.last_trade_at), 0, 0, 0, epoch_s(quote.at))  # shares have no open interest
+    at_s = epoch_s(quote.at)
+    traded_s = at_s if quote.last_trade_at is quote.at else epoch_s(quote.last_trade_at)
+    stamps = (traded_s, 0, 0, 0, at_s)  # shares have no open interest
     return FullPacket(*share, *stamps, _rows(quote.depth.bids), _rows(quote.depth.asks))
 
 
 def _rows(levels: Iterable[Level]) -> tuple[DepthRow, ...]:
-    return tuple(DepthRow(min(level.qty, MOST_UINT32), level.price, 1) for level in levels)
+    return tuple(map(_row, levels))
+
+
+@lru_cache(maxsize=ROWS_KEPT)
+def _row(level: Level) -> DepthRow:
+    return DepthRow(min(level.qty, MOST_UINT32), level.price, 1)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ no rule and no clock.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rulebook.records import OrderType, Paise, Side
 from rulebook.stops import away, half_up, worse
@@ -51,9 +52,8 @@ def is_within_band(price: int, lower: int, upper: int) -> bool:
 # --- against a book -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Shares offered (or wanted) at one price."""
+class Level(NamedTuple):
+    """Shares offered (or wanted) at one price. A tuple: a session makes millions."""
 
     price: Paise
     qty: int

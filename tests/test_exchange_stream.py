@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -384,7 +383,7 @@ def test_packets_are_made_once_for_all_clients_and_anew_when_the_quote_changes()
 
 def test_totals_beyond_the_wire_s_room_stand_at_its_end():
     desk = Desk()
-    desk.quotes["T0"] = replace(desk.quotes["T0"], volume=2**40, buy_qty=2**33)
+    desk.quotes["T0"] = desk.quotes["T0"]._replace(volume=2**40, buy_qty=2**33)
     (packet,) = packets(desk.watch(Mode.QUOTE, T0))
 
     assert isinstance(packet, QuotePacket)
