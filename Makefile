@@ -9,7 +9,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bootstrap demo test lint types bench fetch train paper live go-live dashboard doctor clean lock schema
+.PHONY: help setup bootstrap demo test javascript lint types bench fetch train paper live go-live dashboard doctor clean lock schema
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,10 @@ demo: setup ## the main job with no account, on the local exchange
 
 test: setup ## run the test suite
 	@$(RUN) -m pytest $(ARGS)
+
+# For one test: the broker's JavaScript client beside our exchange. By its lock; no script of a package runs.
+javascript: ## fetch that client, if you have node and npm
+	@npm ci --prefix tests/javascript --ignore-scripts --no-audit --no-fund
 
 lint: setup ## ruff: rules and format
 	@$(RUN) -m ruff check .
