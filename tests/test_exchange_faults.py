@@ -2,8 +2,9 @@
 
 import pytest
 
-from exchange.faults import Fault
+from exchange.faults import KNOWN, Fault
 from rulebook.records import Side
+from tests.conftest import ROOT
 from tests.exchange_market import (
     MINUTES,
     MONDAY,
@@ -181,3 +182,9 @@ def test_being_processed_and_a_refused_modification_strike_and_pass():
     assert "being processed" in processed
     assert ["NOT MODIFIED", "TRIGGER PENDING"] == refused_later
     assert 99_50 == t.wait(1).see(stop).trigger
+
+
+def test_every_fault_stands_in_the_document():
+    text = (ROOT / "docs" / "exchange.md").read_text()
+
+    assert [] == [name for name in KNOWN if f"`{name}`" not in text]
