@@ -1,21 +1,28 @@
 """Which candles are on disk, and are they sound? One parquet file for each ticker and timeframe.
 
-A file is judged as it is read: what breaks the contract (stamps that do not rise, prices that are no
-candle, absurd or missing numbers) is refused with the offending row named, never repaired in silence.
+A file is judged as it is read, and what is to be added before it is written: what breaks the contract
+(stamps that do not rise, prices that are no candle, absurd or missing numbers) is refused with the offending
+row named, never repaired in silence. A file is replaced whole or not at all, and carries where it is from.
 Knows no network and no rule; prices are rupees in float here, as on disk.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from files import write_atomically
 from outcome import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 PRICES = ["open", "high", "low", "close"]
 COLUMNS = ["timestamp", *PRICES, "volume"]
+OPEN_INTEREST = "oi"  # optional
+ABOUT = ("source", "fetched_at", "adjusted", "asked_from")
 FILLED = "filled"  # optional: true where a bar was not traded but imputed
 RUPEES_LEAST = 0.01  # less would be 0 paise, which means a bar that was not traded
 RUPEES_MOST = 10_000_000.0  # a share above it is a wrong number, and would not fit into 32 bits of paise
@@ -42,16 +49,138 @@ def read_candles(raw: Path, ticker: str, timeframe: str) -> "pd.DataFrame":
 
 def _read(path: Path) -> "pd.DataFrame":
     """The file's columns, whoever wrote it: what pandas noted beside them is not needed and may be torn."""
+    try:
+        found: pd.DataFrame = _read_table(path).to_pandas(ignore_metadata=True)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    return found
+
+
+def _read_table(path: Path) -> "pa.Table":
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
         with ParquetFile(path) as file:
-            found: pd.DataFrame = file.read().to_pandas(ignore_metadata=True)
+            return file.read()
     except (ArrowException, ArithmeticError, LookupError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read ({reason}); fetch it again") from None
-    return found
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:200]
+    return DataError(f"{path} cannot be read ({reason}); fetch it again")
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where candles are from, as it stands in the file's metadata."""
+
+    source: str
+    fetched_at: datetime
+    adjusted: bool  # for splits and the like, as of that day
+    asked_from: date | None = None  # what is missing from then on was not there to be had
+
+    def spelled(self) -> dict[str, str]:
+        asked = {} if self.asked_from is None else {"asked_from": self.asked_from.isoformat()}
+        return {
+            "source": self.source,
+            "fetched_at": self.fetched_at.isoformat(timespec="seconds"),
+            "adjusted": "yes" if self.adjusted else "no",
+            **asked,
+        }
+
+
+def add_candles(raw: Path, ticker: str, timeframe: str, frame: "pd.DataFrame", origin: Origin) -> Path:
+    """Put these beside what is on disk: where both have a bar, the new one stands. Again changes nothing."""
+    import pyarrow as pa
+
+    path = path_of(raw, ticker, timeframe)
+    new = _table(path, frame)
+    if not path.exists():
+        return _replace(path, new, origin)
+    old = _without_filled(_read_table(path)).select(new.column_names)
+    joined = pa.concat_tables([old, new])
+    if new["timestamp"][0].as_py() <= old["timestamp"][-1].as_py():
+        joined = _deduped(joined)
+    if joined.equals(old) and origin == origin_of(raw, ticker, timeframe):
+        return path
+    return _replace(path, joined, origin)
+
+
+def replace_candles(raw: Path, ticker: str, timeframe: str, frame: "pd.DataFrame", origin: Origin) -> Path:
+    """These and no others: what was there is no longer true (a split, say)."""
+    path = path_of(raw, ticker, timeframe)
+    return _replace(path, _table(path, frame), origin)
+
+
+def origin_of(raw: Path, ticker: str, timeframe: str) -> Origin | None:
+    """What the file says of itself; None where it says nothing, or is not there."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        metadata = read_schema(path_of(raw, ticker, timeframe)).metadata or {}
+        known = {name: metadata[name.encode()].decode() for name in ABOUT if name.encode() in metadata}
+        fetched_at = datetime.fromisoformat(known["fetched_at"])
+    except (ArrowException, OSError, LookupError, ValueError):
+        return None
+    asked = known.get("asked_from")
+    return Origin(
+        known.get("source", ""),
+        fetched_at,
+        known.get("adjusted") == "yes",
+        None if asked is None else date.fromisoformat(asked),
+    )
+
+
+def _table(path: Path, frame: "pd.DataFrame") -> "pa.Table":
+    """As it will lie on disk; DataError where it breaks the contract."""
+    import pyarrow as pa
+
+    complaint = complaint_about(frame)
+    if complaint:
+        raise DataError(f"{path}: refused, nothing was written: {complaint}")
+    stamps = frame["timestamp"].dt.tz_convert("UTC").to_numpy("datetime64[ns]")
+    columns = {"timestamp": pa.array(stamps, pa.timestamp("ns", "UTC"))}
+    columns |= {name: pa.array(frame[name].to_numpy("float64")) for name in (*PRICES, "volume")}
+    if OPEN_INTEREST in frame.columns:
+        columns[OPEN_INTEREST] = pa.array(frame[OPEN_INTEREST].to_numpy("float64"))
+    if FILLED in frame.columns:
+        columns[FILLED] = pa.array(frame[FILLED].to_numpy(bool))
+    return pa.table(columns)
+
+
+def _without_filled(table: "pa.Table") -> "pa.Table":
+    """New candles change what has to be filled, so it is done anew afterwards."""
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(table[FILLED])) if FILLED in table.column_names else table
+
+
+def _deduped(joined: "pa.Table") -> "pa.Table":
+    """By stamp, the later one of equals."""
+    import numpy as np
+
+    stamps = joined["timestamp"].cast("int64").to_numpy()
+    order = np.argsort(stamps, kind="stable")
+    is_last = np.append(stamps[order][1:] != stamps[order][:-1], True)
+    return joined.take(order[is_last])
+
+
+def _replace(path: Path, table: "pa.Table", origin: Origin) -> Path:
+    from io import BytesIO
+
+    from pyarrow.parquet import write_table
+
+    buffer = BytesIO()
+    write_table(table.replace_schema_metadata(origin.spelled()), buffer, compression="zstd")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+    return path
 
 
 # --- is it sound? ---------------------------------------------------------------------------------

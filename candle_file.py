@@ -1,0 +1,213 @@
+"""What does one file of candles lack, and may what has come be stored in it?
+
+The last session on disk is read again. Where its prices now differ by one ratio, the broker has adjusted the
+past (a split, a bonus, a demerger), and the whole file is fetched anew; where single bars differ, the newer
+ones stand. A bar that is not over is never stored.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+import data
+from outcome import DataError
+from rulebook.bars import MINUTES
+from rulebook.hours import IST, Calendar, SymbolClass, ist_day
+from rulebook.records import Paise
+from sessions_grid import Grid, resampled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAME_WITHIN: Final = 2e-4  # a ratio that is rounding to the paisa of a cheap share
+LEAST_ADJUSTMENT: Final = 5e-3  # a smaller change of all prices by one ratio is no corporate action
+AFTER_CLOSE: Final = timedelta(hours=1)  # the day's own candle is there, its official close in it
+PAISE: Final = 100
+
+
+class Candle(Protocol):
+    """A row as the broker client gives it, in paise."""
+
+    @property
+    def opened_at(self) -> datetime: ...
+    @property
+    def open(self) -> Paise: ...
+    @property
+    def high(self) -> Paise: ...
+    @property
+    def low(self) -> Paise: ...
+    @property
+    def close(self) -> Paise: ...
+    @property
+    def volume(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One request."""
+
+    ticker: str
+    timeframe: str
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where candles lie, and what is known of the sessions they belong to."""
+
+    raw: Path
+    calendar: Calendar
+    source: str
+    days_most: Mapping[str, int]  # of one request, by timeframe
+
+
+class CandleFile:
+    """One file on disk while it is being completed. `last`: what opened later is not asked for."""
+
+    def __init__(self, store: Store, ticker: str, timeframe: str, last: datetime) -> None:
+        self._store = store
+        self.ticker, self.timeframe = ticker, timeframe
+        self._last = last
+        self._length = timedelta(minutes=MINUTES[timeframe])
+        self._frame = self._read()
+        origin = data.origin_of(store.raw, ticker, timeframe)
+        self._asked_from = None if origin is None else origin.asked_from
+        self._asked_to = None if origin is None else origin.fetched_at
+
+    # --- what to ask for ---
+
+    def forwards(self, first_day: date) -> Iterator[Page]:
+        """From the last session on disk, which is read again, or from the first day on."""
+        if self._frame is not None and self._is_up_to_date():
+            return
+        start = first_day if self._frame is None else ist_day(self._stamp(-1))
+        yield from self._pages(_midnight(start), self._last)
+
+    def backwards(self, first_day: date) -> Iterator[Page]:
+        """What the user wants before the first bar on disk and the broker was not yet asked for."""
+        if self._frame is None or self._asked_from is None or self._asked_from <= first_day:
+            return
+        end = self._stamp(0) - timedelta(seconds=1)
+        yield from reversed(list(self._pages(_midnight(first_day), end)))
+
+    def anew(self, first_day: date) -> Iterator[Page]:
+        """All of it, whatever is on disk."""
+        yield from self._pages(_midnight(min(first_day, self._asked_from or first_day)), self._last)
+
+    def _pages(self, first: datetime, last: datetime) -> Iterator[Page]:
+        step = timedelta(days=self._store.days_most[self.timeframe])
+        while first <= last:
+            yield Page(self.ticker, self.timeframe, first, min(last, first + step - timedelta(seconds=1)))
+            first += step
+
+    def _is_up_to_date(self) -> bool:
+        """Whether the broker was asked after the last bar that can be whole had closed."""
+        origin = data.origin_of(self._store.raw, self.ticker, self.timeframe)
+        if origin is None:
+            return False
+        return self._newest_whole(self._last) <= self._newest_whole(origin.fetched_at)
+
+    def _newest_whole(self, moment: datetime) -> datetime:
+        """The opening of the newest bar that is over at that moment."""
+        grid, day = Grid(self._store.calendar, self.timeframe, SymbolClass.OTHER), ist_day(moment)
+        for _ in range(15):  # longer than the longest run of holidays
+            whole = [
+                at for at in grid.of(day).tolist() if self._is_whole(datetime.fromtimestamp(at, IST), moment)
+            ]
+            if whole:
+                return datetime.fromtimestamp(whole[-1], IST)
+            day -= timedelta(days=1)
+        raise DataError(
+            f"no session in the fifteen days before {moment:%Y-%m-%d}; look at config/holidays-*.json"
+        )
+
+    def _is_whole(self, opened_at: datetime, moment: datetime) -> bool:
+        if self.timeframe != "1d":
+            return opened_at + self._length <= moment
+        day = ist_day(opened_at)
+        if not self._store.calendar.is_trading_day(day):
+            return moment - opened_at >= timedelta(days=1)
+        return moment >= self._store.calendar.session_of(day, SymbolClass.OTHER).closes_at + AFTER_CLOSE
+
+    # --- what has come ---
+
+    def is_adjusted(self, candles: Sequence[Candle]) -> bool:
+        """Whether all bars that are on disk already differ by one ratio."""
+        if self._frame is None:
+            return False
+        closes = dict(zip(_seconds(self._frame).tolist(), self._frame["close"].tolist(), strict=True))
+        both = [
+            (closes[at], c.close / PAISE) for c in candles if (at := int(c.opened_at.timestamp())) in closes
+        ]
+        if not both:
+            return False
+        ratios = np.array([new / old for old, new in both])
+        ratio = float(np.median(ratios))
+        rounding = max(SAME_WITHIN, 1.5 / PAISE / min(old for old, _ in both))
+        return abs(ratio - 1) > LEAST_ADJUSTMENT and bool(np.all(abs(ratios / ratio - 1) <= rounding))
+
+    def add(self, candles: Sequence[Candle], page: Page) -> int:
+        """Store the whole ones; how many were new."""
+        rows = [c for c in candles if self._is_whole(c.opened_at, self._last)]
+        self._asked_from = min(page.first.date(), self._asked_from or page.first.date())
+        self._asked_to = max(page.last, self._asked_to or page.last)
+        if not rows:
+            return 0
+        return self._store_frame(_frame_of(rows), self._store.source)
+
+    def make_of(self, finer: str) -> int | None:
+        """Whole bars from the finer file; None where there is none."""
+        source = CandleFile(self._store, self.ticker, finer, self._last)
+        if source._frame is None:
+            return None
+        fine = source._frame
+        if self._frame is not None:
+            fine = fine[fine["timestamp"] >= _midnight(ist_day(self._stamp(-1)))]
+        self._asked_from = min(filter(None, (self._asked_from, source._asked_from)), default=None)
+        self._asked_to = source._asked_to
+        frame = resampled(fine, Grid(self._store.calendar, finer, SymbolClass.OTHER), self.timeframe)
+        return self._store_frame(frame, f"made of {finer}") if len(frame) else 0
+
+    def replace(self, candles: Sequence[Candle], asked_from: date) -> None:
+        """What is on disk is no longer true; until this moment it stands."""
+        rows = [c for c in candles if self._is_whole(c.opened_at, self._last)]
+        origin = data.Origin(self._store.source, self._last, True, asked_from)
+        data.replace_candles(self._store.raw, self.ticker, self.timeframe, _frame_of(rows), origin)
+
+    def _store_frame(self, frame: "pd.DataFrame", source: str) -> int:
+        before = 0 if self._frame is None else len(self._frame)
+        origin = data.Origin(source, self._asked_to or self._last, True, self._asked_from)
+        data.add_candles(self._store.raw, self.ticker, self.timeframe, frame, origin)
+        self._frame = self._read()
+        return (0 if self._frame is None else len(self._frame)) - before
+
+    def _read(self) -> "pd.DataFrame | None":
+        if not data.path_of(self._store.raw, self.ticker, self.timeframe).exists():
+            return None
+        return data.read_candles(self._store.raw, self.ticker, self.timeframe)
+
+    def _stamp(self, row: int) -> datetime:
+        assert self._frame is not None
+        stamp: datetime = self._frame["timestamp"].iloc[row].to_pydatetime()
+        return stamp
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), IST)
+
+
+def _seconds(frame: "pd.DataFrame") -> "np.ndarray[Any, Any]":
+    return frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
+
+
+def _frame_of(candles: Sequence[Candle]) -> "pd.DataFrame":
+    import pandas as pd
+
+    stamps = pd.to_datetime([c.opened_at.astimezone(UTC) for c in candles], utc=True)
+    prices = {name: [getattr(c, name) / PAISE for c in candles] for name in data.PRICES}
+    return pd.DataFrame({"timestamp": stamps, **prices, "volume": [float(c.volume) for c in candles]})
