@@ -29,14 +29,15 @@ from rulebook.walk import walk
 from strategies import Strategy
 
 ROOT = Path(__file__).resolve().parent
-OURS = ("rulebook", "strategies")
+OURS = ("rulebook", "strategies", "features")
 Ints = NDArray[np.int64]
 ROOM = 1 << 16  # trades; memory that is not written is not taken
 
 
 def sources_hash() -> str:
     """Of everything that compiled code can come from."""
-    files = [Path(__file__), *sorted(path for folder in OURS for path in (ROOT / folder).glob("*.py"))]
+    folders = sorted(path for folder in OURS for path in (ROOT / folder).glob("*.py"))
+    files = [Path(__file__), ROOT / "features.py", *folders]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,15 @@ class Gap:
     cause: Cause
 
 
+class Places(NamedTuple):
+    """Of bars in their sessions, one column each."""
+
+    minute: Ints  # at which it opened, since the session did
+    session: Ints  # minutes of continuous trading that day
+    is_early: NDArray[np.bool_]
+    midnight_s: Ints
+
+
 class Grid:
     """The bars of one timeframe for one class of stock."""
 
@@ -70,6 +79,22 @@ class Grid:
             self._known[day] = self._made(day)
         return self._known[day]
 
+    def places(self, opened: Ints) -> "Places":
+        """Where each of these bars lies in its session; minute -1 where it is no bar of one."""
+        midnight = opened - (opened + OFFSET_S) % DAY_S
+        minute, session = np.full(len(opened), -1, np.int64), np.ones(len(opened), np.int64)
+        is_early = np.zeros(len(opened), np.bool_)
+        for day_s in np.unique(midnight):
+            rows = slice(*np.searchsorted(midnight, [day_s, day_s + DAY_S]))
+            bars = self.of(self.day_of(int(day_s)))
+            if len(bars):
+                found = self.calendar.session_of(self.day_of(int(day_s)), self.symbol_class)
+                since = np.where(np.isin(opened[rows], bars), (opened[rows] - bars[0]) // 60, -1)
+                minute[rows] = since
+                session[rows] = (found.closes_at - found.opens_at).total_seconds() // 60
+                is_early[rows] = found.early_close
+        return Places(minute, session, is_early, midnight)
+
     def day_of(self, opened_s: int) -> date:
         return datetime.fromtimestamp(opened_s, IST).date()
 
@@ -90,7 +115,7 @@ class Grid:
 
 def gaps(frame: "pd.DataFrame", grid: Grid, first: date, last: date) -> Iterator[Gap]:
     """Every run of bars that the sessions from `first` to `last` should have and the frame has not."""
-    there = _opened_s(_traded(frame))
+    there = opened_s(_traded(frame))
     listed_on = grid.day_of(int(there[0])) if len(there) else date.max
     for day in grid.calendar.sessions_between(first, last):
         wanted = grid.of(day)
@@ -120,7 +145,7 @@ def imputed(frame: "pd.DataFrame", grid: Grid) -> "pd.DataFrame":
     traded = _traded(frame).reset_index(drop=True)
     if not len(traded):
         return traded.assign(**{FILLED: np.zeros(0, bool)})
-    there = _opened_s(traded)
+    there = opened_s(traded)
     stamps = np.union1d(there, _wanted(there, grid))
     row = np.searchsorted(there, stamps, side="right") - 1
     is_filled = there[row] != stamps
@@ -152,7 +177,7 @@ def resampled(frame: "pd.DataFrame", source: Grid, to: str) -> "pd.DataFrame":
 
     coarse = Grid(source.calendar, to, source.symbol_class)
     traded = _traded(frame)
-    there = _opened_s(traded)
+    there = opened_s(traded)
     owner = _owners(there, source, coarse)
     keep = owner >= 0
     traded, there, owner = traded[keep], there[keep], owner[keep]
@@ -190,7 +215,7 @@ def _is_whole(found: "pd.DataFrame", there: Ints, source: Grid, coarse: Grid) ->
     """All but a last one whose last fine bar is not there."""
     whole = np.ones(len(found), bool)
     if len(found):
-        opened = int(_opened_s(found)[-1])
+        opened = int(opened_s(found)[-1])
         fine = source.of(source.day_of(int(there[-1])))
         inside = fine[(fine >= opened) & (fine < opened + coarse.length_s)]
         whole[-1] = len(inside) > 0 and there[-1] >= inside[-1]
@@ -200,7 +225,7 @@ def _is_whole(found: "pd.DataFrame", there: Ints, source: Grid, coarse: Grid) ->
 # --- frames ---------------------------------------------------------------------------------------------
 
 
-def _opened_s(frame: "pd.DataFrame") -> Ints:
+def opened_s(frame: "pd.DataFrame") -> Ints:
     return frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
 
 

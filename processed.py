@@ -1,0 +1,214 @@
+"""Which features belong to the candles on disk, and are those on disk still of them? data/processed.
+
+One file for each ticker and timeframe, with the version of the features and a hash of all that they depend
+on: settings, the candles of every ticker (a market's mean knows them all), our own code. What is stale is
+made anew, what is not is left; a loader that meets another version or hash stops and says so.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import data
+import fast
+from features import NAMES, OF_MARKET, Bars, history, new_state, of_market
+from files import write_atomically
+from outcome import DataError
+from sessions_grid import Grid, opened_s
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Ints = NDArray[np.int64]
+Table = NDArray[np.float32]
+RAN_BY = "python fetch.py --fn run_imputation"
+THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What the columns of one timeframe are made by."""
+
+    version: int
+    lookback: int
+    grid: Grid
+    industries: Mapping[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return NAMES[self.version]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One ticker's features, a row for each bar inside a session."""
+
+    opened_s: Ints
+    values: Table
+
+
+# --- candles to columns -----------------------------------------------------------------------------------
+
+
+def columns_of(frames: Mapping[str, "pd.DataFrame"], recipe: Recipe) -> dict[str, Columns]:
+    """Of all tickers together; DataError names one that cannot be told."""
+    with ThreadPoolExecutor(THREADS, "features") as pool:  # compiled code lets the others run
+        made = pool.map(lambda ticker: _own(ticker, frames[ticker], recipe), frames)
+        found = dict(zip(frames, made, strict=True))
+    if recipe.version > 1:
+        _add_market(found, recipe)
+    return found
+
+
+def _own(ticker: str, frame: "pd.DataFrame", recipe: Recipe) -> Columns:
+    """What its own bars tell."""
+    complaint = data.complaint_about(frame)
+    if complaint:
+        raise DataError(f"features of {ticker} {recipe.grid.timeframe}: {complaint}")
+    stamps, bars = bars_of(frame, recipe.grid)
+    values = np.zeros((len(stamps), len(recipe.names)), np.float32)
+    fast.compiled(history)(new_state(1, recipe.lookback), 0, bars, values)
+    return Columns(stamps, values)
+
+
+def bars_of(frame: "pd.DataFrame", grid: Grid) -> tuple[Ints, Bars]:
+    """The bars inside sessions, each with its place in its own."""
+    stamps = opened_s(frame)
+    place = grid.places(stamps)
+    inside = place.minute >= 0
+    frame, stamps = frame[inside], stamps[inside]
+    numbers = {name: frame[name].to_numpy(np.float64) for name in (*data.PRICES, "volume")}
+    filled = (
+        frame[data.FILLED].to_numpy(bool) if data.FILLED in frame.columns else np.zeros(len(stamps), bool)
+    )
+    minute, session = place.minute[inside], place.session[inside]
+    length = np.minimum(grid.length_s // 60, session - minute)
+    is_first = np.diff(place.midnight_s[inside], prepend=-1) != 0
+    is_early = place.is_early[inside]
+    return stamps, Bars(**numbers, is_filled=filled, is_first=is_first, minute=minute, length=length,
+                        session=session, is_early=is_early)  # fmt: skip
+
+
+def _add_market(found: Mapping[str, Columns], recipe: Recipe) -> None:
+    """The last columns: the others' bars of the same moment."""
+    stamps = np.unique(np.concatenate([each.opened_s for each in found.values()]))
+    rows = {ticker: np.searchsorted(stamps, each.opened_s) for ticker, each in found.items()}
+    first = np.zeros((len(stamps), len(found)))
+    is_there = np.zeros(first.shape, np.bool_)
+    for s, (ticker, each) in enumerate(found.items()):
+        first[rows[ticker], s], is_there[rows[ticker], s] = each.values[:, 0], True
+    names = [recipe.industries.get(ticker, ticker) for ticker in found]  # unknown: an industry of its own
+    kinds, industry = np.unique(names, return_inverse=True)
+    out = np.zeros((*first.shape, len(OF_MARKET)), np.float32)
+    room = np.zeros((len(kinds) + 1, 2))
+    fast.compiled(of_market)(first, is_there, industry.astype(np.int64), room, out)
+    for s, (ticker, each) in enumerate(found.items()):
+        each.values[:, -len(OF_MARKET) :] = out[rows[ticker], s]
+
+
+# --- on disk ----------------------------------------------------------------------------------------------
+
+
+def path_of(processed: Path, ticker: str, timeframe: str) -> Path:
+    return processed / ticker / f"{timeframe}.parquet"
+
+
+def build(
+    raw: Path, processed: Path, tickers: Sequence[str], recipe: Recipe, told: Callable[[str], None]
+) -> int:
+    """Make what is stale; how many files that were."""
+    key = recipe_hash(raw, tickers, recipe)
+    timeframe = recipe.grid.timeframe
+    stale = [name for name in tickers if _key_of(path_of(processed, name, timeframe)) != key]
+    if not stale:
+        return 0
+    told(f"features of {timeframe}: {len(stale)} of {len(tickers)} files are stale")
+    frames = {name: data.read_candles(raw, name, timeframe) for name in tickers}
+    for name, columns in columns_of(frames, recipe).items():
+        if name in stale:
+            _write(path_of(processed, name, timeframe), columns, recipe, key)
+    return len(stale)
+
+
+def load(raw: Path, processed: Path, tickers: Sequence[str], recipe: Recipe) -> dict[str, Columns]:
+    """What `build` made of the candles as they are now; DataError for anything else."""
+    from pyarrow.parquet import read_table
+
+    key = recipe_hash(raw, tickers, recipe)
+    found: dict[str, Columns] = {}
+    for ticker in tickers:
+        path = path_of(processed, ticker, recipe.grid.timeframe)
+        _require(path, key, recipe)
+        table = read_table(path)
+        values = np.empty((len(table), len(recipe.names)), np.float32)
+        for number, name in enumerate(recipe.names):
+            values[:, number] = table[name].to_numpy()
+        found[ticker] = Columns(table["timestamp"].cast("int64").to_numpy() // 10**9, values)
+    return found
+
+
+def recipe_hash(raw: Path, tickers: Sequence[str], recipe: Recipe) -> str:
+    """Of everything that the columns depend on; another key, other columns."""
+    timeframe = recipe.grid.timeframe
+    parts: Iterable[str] = (
+        f"{recipe.version} {timeframe} {recipe.lookback} {recipe.grid.symbol_class}",
+        *(f"{name} {recipe.industries.get(name, '')}" for name in sorted(tickers)),
+        *(
+            hashlib.sha256(_bytes_of(data.path_of(raw, name, timeframe))).hexdigest()
+            for name in sorted(tickers)
+        ),
+        fast.sources_hash(),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; get it with: python fetch.py history impute") from None
+
+
+def _write(path: Path, columns: Columns, recipe: Recipe, key: str) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    arrays = {"timestamp": pa.array(columns.opened_s * 10**9).cast(pa.timestamp("ns", "UTC"))}
+    arrays |= {name: pa.array(columns.values[:, number]) for number, name in enumerate(recipe.names)}
+    about = {"FEATURE_SPEC_VERSION": str(recipe.version), "settings_hash": key}
+    buffer = BytesIO()
+    write_table(pa.table(arrays).replace_schema_metadata(about), buffer, compression="lz4")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def _about(path: Path) -> dict[bytes, bytes]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        return read_schema(path).metadata or {}
+    except (ArrowException, OSError):
+        return {}
+
+
+def _key_of(path: Path) -> str:
+    return _about(path).get(b"settings_hash", b"").decode()
+
+
+def _require(path: Path, key: str, recipe: Recipe) -> None:
+    about = _about(path)
+    if not about:
+        raise DataError(f"{path} is missing or cannot be read; make it with: {RAN_BY}")
+    version = about.get(b"FEATURE_SPEC_VERSION", b"").decode()
+    if version != str(recipe.version):
+        raise DataError(f"{path} holds features of version {version}, not {recipe.version}; run: {RAN_BY}")
+    if _key_of(path) != key:
+        raise DataError(f"{path} was made of other candles or settings; make it anew with: {RAN_BY}")
