@@ -6,6 +6,9 @@ are high, so that neither the broker's caps nor the pace of a market is what lim
 
 import asyncio
 import http.client
+import subprocess
+import sys
+import tempfile
 import time
 from datetime import datetime
 
@@ -44,6 +47,7 @@ async def measure(quick: bool) -> Outcome:
     packets = [await _packets_a_second() for _ in turns]
     sessions = [_session() for _ in range(1 if quick else 3)]
     session_s = [seconds for seconds, _ in sessions]
+    history_s = [_history_s()]
     rows = [
         row("command to ready line, 50 symbols", starts, "s"),
         row("orders over REST, one client", rates, "requests/s", "place and cancel by turns"),
@@ -56,6 +60,7 @@ async def measure(quick: bool) -> Outcome:
         ),
         row("in process: 375 minutes of 50 tickers", session_s, "s"),
         row("quotes that changed in that session", [float(ticks) for _, ticks in sessions], "quotes"),
+        row("two years of minutes of 50 tickers", history_s, "s", "made once, on every core; then read"),
     ]
     bars = [
         most("command to ready line, s", starts, 2),
@@ -63,6 +68,7 @@ async def measure(quick: bool) -> Outcome:
         most("the slowest of a hundred, ms", slowest, 10),
         least("full packets to one client, per second of one core", packets, 20_000),
         most("in process: 375 minutes of 50 tickers, s", session_s, 20),
+        most("two years of minutes of 50 tickers, s", history_s, 40),
     ]
     return Outcome(NAME, "The local exchange", rows, bars)
 
@@ -144,3 +150,12 @@ def _session() -> tuple[float, int]:
     exchange.watch(exchange.listings)
     exchange.advance(CLOSES)
     return time.perf_counter() - began, listener.ticks
+
+
+def _history_s() -> float:
+    """As a user would have it made, by a command."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "exchange", "history", "--cache", folder, "--symbols", str(SYMBOLS)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began

@@ -1,16 +1,18 @@
-"""How is the local exchange started? `python -m exchange serve`, and `python -m exchange env` for a shell."""
+"""How is the local exchange started? `python -m exchange serve`, `env` for a shell, `history` beforehand."""
 
 import argparse
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from exchange.control import read_speed
-from exchange.server import Plan, serve
+from exchange.server import FACTS, Plan, serve
+from facts import read_calendar
 from outcome import ConfigError, ExitCode, SuiteError
 from rulebook.hours import IST
 
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "env":
             return _print_environment(arguments.port)
+        if arguments.command == "history":
+            return _make_history(arguments)
         return serve(_plan(arguments))
     except (SuiteError, ValueError) as error:
         print(f"exchange: {error}", file=sys.stderr)
@@ -54,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--edges", default="", help="planted edges by name, e.g. momentum_after_shock:strong")
     run.add_argument("--faults", type=Path, help="a JSON list of faults")
     run.add_argument("--cache", type=Path, default=None, help="folder of made history, kept by seed")
+    make = commands.add_parser("history", help="make the synthetic market's past at once, for --cache")
+    make.add_argument("--cache", type=Path, required=True)
+    make.add_argument("--first", type=date.fromisoformat, default="2024-11-20")
+    make.add_argument("--last", type=date.fromisoformat, default="2026-11-19")
+    make.add_argument("--seed", type=int, default=1)
+    make.add_argument("--symbols", type=int, default=50)
+    make.add_argument("--edges", default="")
     show = commands.add_parser("env", help="the environment that points the scripts at a running exchange")
     show.add_argument("--port", type=int, default=DEFAULT_PORT)
     return parser
@@ -82,10 +93,25 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         market=arguments.market,
         seed=arguments.seed,
         symbols=arguments.symbols,
-        edges=tuple(name for name in arguments.edges.split(",") if name),
+        edges=_named(arguments.edges),
         faults=arguments.faults,
         cache=arguments.cache,
     )
+
+
+def _named(edges: str) -> tuple[str, ...]:
+    return tuple(name for name in edges.split(",") if name)
+
+
+def _make_history(arguments: argparse.Namespace) -> int:
+    from exchange import edges
+    from exchange.backfill import Recipe, make_history
+
+    calendar, planted = read_calendar(FACTS), edges.read(_named(arguments.edges))
+    recipe = Recipe(arguments.seed, calendar, arguments.symbols, planted, arguments.cache)
+    made = make_history(recipe, arguments.first, arguments.last, os.cpu_count() or 1)
+    print(f"{made} files made in {arguments.cache}")
+    return ExitCode.DONE
 
 
 def _print_environment(port: int) -> int:

@@ -14,9 +14,9 @@ model: which shocks are true, when, in which direction, how long they drift.
   it) sets in, back towards the average, over 6 to 9 bars. One at a time, from the seventh bar on.
 
 Strengths: strong drifts 70 basis points, weak 45; none plants the same shocks without any drift, which is
-the market with the edge removed. Shocks stay in the price, and so do drifts, but for vwap_reversion's. Each edge draws from streams
-of its own, so that switching it on moves no other draw. Sessions of other than ordinary hours have none.
-touches.py lays them over a session's path.
+the market with the edge removed. Shocks stay in the price, and so do drifts, but for vwap_reversion's.
+Each edge draws from streams of its own, so that switching it on moves no other draw. Sessions of other
+than ordinary hours have none. touches.py lays them over a session's path.
 """
 
 from collections.abc import Iterable
@@ -167,7 +167,8 @@ class Plan:
 def drift_lengths(seed: int, ticker: str, day: str) -> list[int]:
     """Of the drifts of vwap_reversion on a day, in bars; more than a day can have."""
     drawn = uniforms(stream(seed, Name.VWAP.value, ticker, day), BARS // DRIFT_BARS_LEAST)
-    return (DRIFT_BARS_LEAST + (drawn * (DRIFT_BARS_MOST + 1 - DRIFT_BARS_LEAST) >> 16)).tolist()
+    lengths = DRIFT_BARS_LEAST + (drawn * (DRIFT_BARS_MOST + 1 - DRIFT_BARS_LEAST) >> 16)
+    return [int(length) for length in lengths]
 
 
 def read(texts: Iterable[str]) -> tuple[Edge, ...]:

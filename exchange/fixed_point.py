@@ -14,6 +14,7 @@ from hashlib import sha256
 from math import comb, isqrt
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -36,19 +37,21 @@ _LN2 = 744_261_118  # with 30 bits behind the point
 _EXACT_BITS = 160  # of the numbers that the table is made of: 4,096 products lose 12 of them
 
 
+class _Digest(ISeedSequence):
+    """Hands a name's hash to a generator as its seed: three times faster than stretching a number."""
+
+    def __init__(self, name: str) -> None:
+        self._digest = sha256(name.encode()).digest()
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> Words:
+        assert (n_words, dtype) == (4, np.uint64), "PCG64 asks for 256 bits"
+        return np.frombuffer(self._digest, "<u8").astype(np.uint64)
+
+
 def stream(*key: object) -> Stream:
     """A generator of its own for everything that has a name."""
-    digest = sha256("\x1f".join(str(part) for part in key).encode()).digest()
-    generator = np.random.PCG64(0)
-    state = int.from_bytes(digest[:16], "big")
-    step = int.from_bytes(digest[16:], "big") | 1  # the generator wants an odd one
-    generator.state = {
-        "bit_generator": "PCG64",
-        "state": {"state": state, "inc": step},
-        "has_uint32": 0,
-        "uinteger": 0,
-    }
-    return generator
+    seed = _Digest("\x1f".join(map(str, key)))
+    return np.random.PCG64(seed)  # type: ignore[arg-type]  # takes what hands out state, the stub knows one
 
 
 def words(source: Stream, count: int) -> Words:
@@ -62,14 +65,16 @@ def coins(drawn: Words) -> Ints:
 
     Its steps are a quarter of a standard deviation, which no price on a tick grid can show.
     """
-    return np.bitwise_count(drawn).astype(np.int64) - 32
+    heads: Ints = np.bitwise_count(drawn).astype(np.int64)
+    heads -= 32
+    return heads
 
 
 def gaussians(source: Stream, count: int) -> Ints:
     """Fine ones, for what is drawn once a day: twelve uniforms less their mean; 16 bits behind the point."""
-    drawn = words(source, 6 * count).reshape(6, count)
+    drawn = words(source, 6 * count).reshape(count, 6)
     halves = (drawn >> np.uint64(32)) + (drawn & np.uint64(0xFFFFFFFF))
-    total: Ints = halves.sum(axis=0).astype(np.int64)
+    total: Ints = halves.sum(axis=1).astype(np.int64)
     return (total - 6 * DOUBLING) >> 16
 
 
@@ -127,9 +132,13 @@ def scaled_along(base: int, logs: Ints, stretch: int) -> Ints:
     of 10 %.
     """
     starts = logs[::stretch]
+    moved = logs - np.repeat(starts, stretch)
+    moved *= _LN2
+    moved >>= 30
+    square = moved * moved
+    square >>= 33
+    moved += square
     anchors = np.repeat(scaled(base, starts), stretch)
-    moved = (logs - np.repeat(starts, stretch)) * _LN2 >> 30
-    moved += moved * moved >> 33
     moved *= anchors
     moved >>= 32
     moved += anchors

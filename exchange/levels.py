@@ -146,7 +146,7 @@ def process(seed: int, name: str, habits: Habits, days: Days, heated_by: Process
     def of(what: str) -> Stream:
         return stream(seed, what, name)
 
-    heat = remembering(of("heat"), days.count, HEAT_DAYS) * (HEAT // COIN_SD)
+    heat = remembered_days(seed, "heat", name, days.count) * (HEAT // COIN_SD)
     if heated_by is not None:
         heat = heat + (heated_by.heat >> HEAT_SHARED_SHIFT)
     sigma = habits.volatility_bp * BASIS_POINT * multipliers(heat + HEAT_MEAN) >> 16
@@ -156,10 +156,18 @@ def process(seed: int, name: str, habits: Habits, days: Days, heated_by: Process
         heat=heat,
         sigma=sigma,
         total=_times(gaussians(of("total"), days.count), sigma),
-        gap=_gaps(of("gap"), sigma, habits.gap_percent, days.count),
+        gap=_gaps(of("gap"), of("news"), sigma, habits.gap_percent),
         jump=jumps * _times(gaussians(of("jump"), days.count), sigma) * habits.jump_percent // 100,
         jump_at=uniforms(of("jump at"), days.count),
     )
+
+
+def remembered_days(seed: int, what: str, name: str, count: int) -> Ints:
+    """By day, in coins. A stream for each period, so that a calendar with another year only adds days."""
+    total = np.zeros(count, np.int64)
+    for period in HEAT_DAYS:
+        total += remembering(stream(seed, what, period, name), count, (period,))
+    return total
 
 
 def own_habits(profile: Profile) -> Habits:
@@ -180,9 +188,9 @@ def own_process(seed: int, profile: Profile, days: Days, market: Process) -> Pro
     return Process(own.heat, own.sigma, own.total, own.gap, jump, own.jump_at)
 
 
-def _gaps(source: Stream, sigma: Ints, percent: int, count: int) -> Ints:
-    drawn = gaussians(source, count)
-    factor = np.where(uniforms(source, count) < NEWS_NIGHTS, NEWS_FACTOR, 1)
+def _gaps(source: Stream, news: Stream, sigma: Ints, percent: int) -> Ints:
+    drawn = gaussians(source, len(sigma))
+    factor = np.where(uniforms(news, len(sigma)) < NEWS_NIGHTS, NEWS_FACTOR, 1)
     return _times(drawn * factor, sigma) * percent // 100
 
 

@@ -156,6 +156,11 @@ def leader_of(profile: Profile) -> Profile:
     return next(other for other in _all() if other.listing.industry == profile.listing.industry)
 
 
+def known(ticker: str) -> Profile | None:
+    """Of the whole table."""
+    return next((profile for profile in _all() if profile.ticker == ticker), None)
+
+
 def index_listing() -> Listing:
     """NIFTY 50: shown, not traded; it closes when its constituents do."""
     return Listing(INDEX_TICKER, INDEX_TICKER, INDEX_TOKEN, INDEX_TICK, series="", is_index=True)

@@ -106,7 +106,9 @@ def walk(
         windows = [*windows, aftermath(jump_at)]
     sigma = multipliers(with_windows(heat + volatility_shape(hours.blocks), windows)) >> 6
     sigma = _halted(np.maximum(sigma, _SIGMA_LEAST), halts)
-    steps = np.cumsum(coins(words(source, hours.length)) * by_second(sigma))
+    steps = coins(words(source, hours.length))
+    steps *= by_second(sigma)
+    np.cumsum(steps, out=steps)
     logs = _bent(steps, sigma, int(process.sigma[index]), int(process.total[index]))
     logs[jump_at:] += jump
     return Walk(logs, heat)
@@ -177,5 +179,8 @@ def _bent(steps: Ints, sigma: Ints, day_sigma: int, total: int) -> Ints:
     before = (np.cumsum(variances) - variances) * BLOCK_S * bend >> _SCALE_BITS
     steps *= scale
     steps >>= _SCALE_BITS
-    steps += by_second(before + each) + by_second(each) * second_of_block(len(sigma))
+    steps += by_second(before + each)
+    within = by_second(each)
+    within *= second_of_block(len(sigma))
+    steps += within
     return steps

@@ -82,25 +82,30 @@ def flow(
     day: str,
     day_octaves: int,
     heat: Ints,
-    logs: Ints,
+    ends: Ints,
     price: int,
     windows: Sequence[Window] = (),
     halts: Sequence[tuple[int, int]] = (),
 ) -> Flow:
-    """`day_octaves`: how busy the day is; `heat`: of the stock, block by block; `price`: of the morning."""
+    """`day_octaves`: how busy the day is; by block the stock's `heat`, and where the path `ends`."""
     blocks = len(heat)
     busy = remembering(stream(seed, "busy", profile.ticker, day), blocks, BUSY_BLOCKS) * (BUSY // COIN_SD)
     octaves = busy + heat * WITH_HEAT_PERCENT // 100 + _shape(blocks) + (BUSY_MEAN + day_octaves)
-    octaves += _with_moves(logs[BLOCK_S - 1 :: BLOCK_S])
+    octaves += _with_moves(ends)
     level = multipliers(with_windows(octaves, windows)) * OCTAVE // _mean_shape()
     trades = level * max(1, (profile.base * profile.day_shares << 8) // (TRADE_PAISE * ORDINARY_S)) >> 8
     chance = np.maximum(OCTAVE - multipliers(-(trades * _ONE_IN_LN2 >> 16)), 1)
     shares = ((profile.day_shares << 8) // ORDINARY_S) * level // chance
     for start, until in halts:
         chance[start // BLOCK_S : -(-until // BLOCK_S)] = 0
-    beyond = max(SPREAD_LEAST, SPREAD * 100 // isqrt(profile.turnover_crore * 10_000) - SPREAD_LESS)
-    half = (price << 8) * beyond // 10_000_000 * multipliers(heat >> 1) >> 16
+    half = half_spread(price, profile.turnover_crore) * multipliers(heat >> 1) >> 16
     return Flow(chance, shares, half)
+
+
+def half_spread(price: int, turnover_crore: int) -> int:
+    """Beyond the tick, on an ordinary minute; paise with 8 bits behind the point."""
+    beyond = max(SPREAD_LEAST, SPREAD * 100 // isqrt(turnover_crore * 10_000) - SPREAD_LESS)
+    return (price << 8) * beyond // 10_000_000
 
 
 def prints(
@@ -109,8 +114,7 @@ def prints(
     """The rows of as many seconds as there are; `mids` are paise with 8 bits behind the point."""
     drawn = words(stream(seed, "prints", profile.ticker, day), len(mids))
     tick, half = profile.listing.tick, by_second(trading.half_spread)[: len(mids)]
-    is_buy = _bits(drawn, 47, 1)
-    lasts = ((mids + half * (2 * is_buy - 1)) // (tick << 8) + is_buy) * tick
+    lasts = _prices(mids, half, -_bits(drawn, 47, 1), tick)
     is_row = drawn >> np.uint64(48) < by_second(trading.chance.astype(np.uint64))[: len(mids)]
     if len(mids) and (int(lasts.min()) <= limits[0] or int(lasts.max()) >= limits[1]):
         is_row &= ~_locked(mids, half, tick, limits) | (_bits(drawn, 40, LOCKED_TRADES_MASK) == 0)
@@ -127,6 +131,18 @@ def sides(mids: Ints, half: Ints, tick: int, limits: tuple[int, int]) -> tuple[I
         np.where(asks <= limits[0], 0, np.clip(bids, *limits)),
         np.where(bids >= limits[1], 0, np.clip(asks, *limits)),
     )
+
+
+def _prices(mids: Ints, half: Ints, sale: Ints, tick: int) -> Ints:
+    """A sale (-1) prints half a spread below the path and on the tick under it, a purchase (0) above."""
+    lasts = half ^ sale
+    lasts -= sale
+    lasts += mids
+    lasts //= tick << 8
+    lasts += sale
+    lasts += 1
+    lasts *= tick
+    return lasts
 
 
 def _locked(mids: Ints, half: Ints, tick: int, limits: tuple[int, int]) -> NDArray[np.bool_]:
@@ -150,13 +166,17 @@ def _with_moves(ends: Ints) -> Ints:
 
 def _shares(drawn: Words, usual: Ints) -> Ints:
     """Sizes of a second around the usual one, at least a share."""
-    size = lognormal_sizes(SIZE_COINS, SIZE).take(np.bitwise_count(drawn & np.uint64(0xFFFFFFFF)))
-    shares: Ints = np.maximum(usual * size >> 24, 1)
+    shares: Ints = lognormal_sizes(SIZE_COINS, SIZE).take(np.bitwise_count(drawn & np.uint64(0xFFFFFFFF)))
+    shares *= usual
+    shares >>= 24
+    np.maximum(shares, 1, out=shares)
     return shares
 
 
 def _bits(drawn: Words, shift: int, mask: int) -> Ints:
-    return (drawn >> np.uint64(shift) & np.uint64(mask)).astype(np.int64)
+    found = drawn >> np.uint64(shift)
+    found &= np.uint64(mask)
+    return found.view(np.int64)  # far below the sign
 
 
 @cache

@@ -55,6 +55,10 @@ class _HouseBuilder:
         listed = () if plan.faults is None else _faults_from(plan.faults)
         self.faults = Faults(plan.seed, listed)
         market = _market(plan, calendar)
+        if calendar.is_trading_day(plan.start.date()):
+            market.tape(
+                market.listings[0].ticker, plan.start.date()
+            )  # a day that was not recorded is said now
         self.exchange = Exchange(market, calendar, tariff, plan.start, plan.seed, self.faults)
         self.logins = Logins(plan.seed)
 

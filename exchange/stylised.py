@@ -10,16 +10,24 @@ price comes of them.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exchange.edges import BAR_S, Shock
+from exchange.levels import length_s, spans_of
 from exchange.synthetic import SyntheticMarket
+from rulebook.hours import Calendar, SymbolClass
 
 Floats = NDArray[np.float64]
+OPENS_S = 33_300
 BARS = 72  # from the open; what all classes of stocks have
 LAGS = (1, 2, 3, 6, 12, 24)
+DEVIATIONS = (1, 2, 3, 4, 5, 6)
+
+# What is measured where figures are shown: two stocks of each of four industries, the leaders among them.
+SAMPLE = ("HDFCBANK", "ICICIBANK", "INFY", "TCS", "TATASTEEL", "JSWSTEEL", "MARUTI", "M&M")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Panel:
     returns: Floats
     volumes: Floats
     gaps: Floats  # days - 1 x stocks
+    tickers: tuple[str, ...]
     industries: tuple[str, ...]
 
 
@@ -47,6 +56,20 @@ class Facts:
     across_industries: float  # correlation of bars
     within_industries: float
     gap_to_session: float  # standard deviations
+    beyond: Floats  # share of bars further than DEVIATIONS from 0, without the time of day
+
+
+def ordinary_days(calendar: Calendar, first: date, last: date) -> list[date]:
+    """Sessions of whole length for every class of stock."""
+    return [
+        day
+        for day in calendar.sessions_between(first, last)
+        if all(
+            spans_of(calendar.session_of(day, symbol_class))[0][0] == OPENS_S
+            and length_s(calendar.session_of(day, symbol_class)) >= BARS * BAR_S
+            for symbol_class in SymbolClass
+        )
+    ]
 
 
 def panel(market: SyntheticMarket, tickers: Sequence[str], days: Sequence[date]) -> Panel:
@@ -61,6 +84,7 @@ def panel(market: SyntheticMarket, tickers: Sequence[str], days: Sequence[date])
         returns=np.diff(levels, axis=2),
         volumes=volumes,
         gaps=levels[1:, :, 0] - levels[:-1, :, -1],
+        tickers=tuple(tickers),
         industries=tuple(industry[ticker] for ticker in tickers),
     )
 
@@ -88,6 +112,7 @@ def facts(found: Panel) -> Facts:
         across_industries=across,
         within_industries=within,
         gap_to_session=float(np.mean(found.gaps.std(axis=0) / sessions.std(axis=0))),
+        beyond=np.array([(size > k * scaled.std(axis=(0, 2), keepdims=True)).mean() for k in DEVIATIONS]),
     )
 
 
@@ -108,6 +133,44 @@ def after_shocks(market: SyntheticMarket, tickers: Sequence[str], days: Sequence
                     path = shock.direction * np.log(after / after[0]) * 10_000
                     paths[shock.is_true].append(path)
     return {is_true: np.mean(found, axis=0) for is_true, found in paths.items() if found}
+
+
+@dataclass(frozen=True, slots=True)
+class BookFacts:
+    """Averages over the rows of a session in which both sides stand."""
+
+    spread_bp: float
+    levels: float  # of a side
+    touch_rupees: float  # what the best level of a side is worth
+    behind: float  # the fifth level's size in parts of the first one's
+
+
+def book(market: SyntheticMarket, ticker: str, day: date, every: int = 50) -> BookFacts:
+    tape = market.tape(ticker, day)
+    depths = [tape.depth(row) for row in range(0, len(tape.seconds), every)]
+    found = [depth for depth in depths if depth.bids and depth.asks]
+    bids = np.array([depth.bids[0] for depth in found], np.float64)
+    asks = np.array([depth.asks[0] for depth in found], np.float64)
+    fifth = [side[-1].qty for depth in found for side in depth]
+    touch = np.concatenate([bids[:, 1], asks[:, 1]])
+    return BookFacts(
+        spread_bp=float(((asks[:, 0] - bids[:, 0]) / bids[:, 0]).mean() * 10_000),
+        levels=float(np.mean([len(side) for depth in found for side in depth])),
+        touch_rupees=float((touch * np.concatenate([bids[:, 0], asks[:, 0]])).mean() / 100),
+        behind=float(np.mean(fifth) / touch.mean()),
+    )
+
+
+def circuit_days(
+    market: SyntheticMarket, tickers: Sequence[str], days: Sequence[date]
+) -> list[tuple[str, date]]:
+    """Sessions that closed at a circuit limit; days in a row, the last one only tells the close before."""
+    return [
+        (ticker, day)
+        for ticker in tickers
+        for day, following in pairwise(days)
+        if market.previous_close(ticker, following) in market.circuit(ticker, day)
+    ]
 
 
 def kurtosis(values: Floats) -> float:

@@ -13,9 +13,10 @@ import numpy as np
 
 from exchange.edges import Edge, Shock
 from exchange.fixed_point import Ints
+from exchange.kept import Shelf, month_of, shelf_name
 from exchange.listings import INDEX_BASE, INDEX_TICK, INDEX_TICKER, Profile, index_listing, profiles
 from exchange.nouns import Candle, Listing
-from exchange.tapes import NO_TAPE, Bars, RowTape
+from exchange.tapes import NO_TAPE, Bars, RowTape, joined
 from exchange.world import World
 from rulebook.hours import Calendar, SymbolClass
 from rulebook.records import Paise
@@ -27,7 +28,7 @@ NO_LIMIT = Paise(0)
 
 
 class SyntheticMarket:
-    """Implements nouns.Market. `history`: a folder in which made minutes are kept, None keeps none."""
+    """Implements nouns.Market. `cache`: a folder in which made minutes are kept, None keeps none."""
 
     def __init__(
         self,
@@ -35,14 +36,16 @@ class SyntheticMarket:
         calendar: Calendar,
         symbols: int = 50,
         edges: Sequence[Edge] = (),
-        history: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.seed, self.calendar, self.edges = seed, calendar, tuple(edges)
         self._profiles = profiles(symbols)
         self._index = _Index(self._profiles)
         self._listings = (*(profile.listing for profile in self._profiles), index_listing())
         self._world = World(seed, calendar, self._profiles, self.edges)
-        self._bars = lru_cache(KEPT_DAYS)(self._made_bars)
+        self.shelf = None if cache is None else Shelf(cache, shelf_name(seed, symbols, self.edges, calendar))
+        self._made_bars = lru_cache(KEPT_DAYS)(self.fresh_bars)
+        self._begun: dict[tuple[str, date], dict[date, Bars]] = {}  # months that are not whole yet
 
     @property
     def listings(self) -> Sequence[Listing]:
@@ -71,8 +74,27 @@ class SyntheticMarket:
         """The hidden state of the planted edges, for whoever examines a model and not for the model."""
         return [] if ticker == INDEX_TICKER else self._world.shocks(ticker, day)
 
-    def _made_bars(self, ticker: str, day: date) -> Bars:
+    def fresh_bars(self, ticker: str, day: date) -> Bars:
+        """Made anew, whatever has been kept."""
         return self.tape(ticker, day).bars(day)
+
+    def _bars(self, ticker: str, day: date) -> Bars:
+        if self.shelf is None:
+            return self._made_bars(ticker, day)
+        kept = self.shelf.day(ticker, day)
+        return self._remembered(self.shelf, ticker, day) if kept is None else kept
+
+    def _remembered(self, shelf: Shelf, ticker: str, day: date) -> Bars:
+        """A month is kept when its last session has been asked for; whole months are asked for in order."""
+        month = day.replace(day=1)
+        begun = self._begun.setdefault((ticker, month), {})
+        if day not in begun:
+            begun[day] = self._made_bars(ticker, day)
+        found, sessions = begun[day], month_of(self.calendar, month)
+        if all(session in begun for session in sessions):
+            shelf.put(ticker, month, joined([begun[session] for session in sessions]))
+            del self._begun[ticker, month]
+        return found
 
     def _index_tape(self, day: date) -> RowTape:
         if not self.calendar.is_trading_day(day):

@@ -5,10 +5,10 @@ any order, in this process or in another, with the same result. What several sto
 and industries) is kept for a while.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +20,12 @@ from exchange.fixed_point import (
     COIN_SD,
     OCTAVE,
     Ints,
-    remembering,
     scaled_along,
     scaled_one,
     stream,
     words,
 )
 from exchange.levels import (
-    HEAT_DAYS,
     INDUSTRY,
     MARKET,
     Days,
@@ -37,6 +35,7 @@ from exchange.levels import (
     limits,
     own_process,
     process,
+    remembered_days,
     spans_of,
 )
 from exchange.listings import Profile, leader_of
@@ -81,8 +80,7 @@ class Opened(NamedTuple):
     """A session of a stock before anything is printed."""
 
     mids: Ints  # of every second of continuous trading, paise with 8 bits behind the point
-    trading: Flow
-    limits: tuple[int, int]
+    trading: Callable[[], Flow]  # made when it is asked for: the index needs fifty paths and no volume
     pulls: list[Strike]  # of vwap_reversion, which hang on the path
 
 
@@ -106,6 +104,7 @@ class World:
         self._market_walk = lru_cache(KEPT_WALKS)(self._walk_market)
         self._industry_walk = lru_cache(KEPT_WALKS)(self._walk_industry)
         self._hours = lru_cache(KEPT_WALKS)(self._widest_hours)
+        self._length = lru_cache(KEPT_WALKS)(self._traded_seconds)
 
     @property
     def days(self) -> Days:
@@ -124,7 +123,7 @@ class World:
         if not self.trades(ticker, day):
             return NO_TAPE
         profile, opened, name = self.profiles[ticker], self.opened(ticker, day), day.isoformat()
-        mids, trading, limits, _ = opened
+        mids, trading, limits = opened.mids, opened.trading(), self.limits(ticker, day)
         rows = prints(self.seed, profile, name, mids, self._hours(day).seconds, trading, limits)
 
         def ladder() -> Ladder:
@@ -181,20 +180,23 @@ class World:
         windows = [
             window for found, _, role in strikes if role is not Role.FOLLOWER for window in bursts(found)
         ]
-        price = scaled_one(base, level) >> 8
-        trading = flow(
-            self.seed, stock.profile, name, int(stock.busy[index]), heat, logs, price, windows, halts
-        )
+        price, ends = scaled_one(base, level) >> 8, logs[BLOCK_S - 1 :: BLOCK_S].copy()
+
+        @cache
+        def trading() -> Flow:
+            busy = int(stock.busy[index])
+            return flow(self.seed, stock.profile, name, busy, heat, ends, price, windows, halts)
+
         back = self._back()
         pulls: list[Strike] = []
         if back is not None and self.days.shares[index] == OCTAVE:
             far = stock.profile.volatility_bp * BASIS_POINT * FAR_PERCENT // 100
-            shares = trading.chance * trading.shares >> 16
+            shares = trading().chance * trading().shares >> 16
             lengths = drift_lengths(self.seed, ticker, name)
             logs, pulls = pulled_back(logs, shares, far, BACK_PERCENT[back.strength], lengths)
         length = self._length(day, stock.profile.listing.symbol_class)
         mids = scaled_along(base, logs[:length] + level, BLOCK_S)
-        return Opened(mids, trading, self.limits(ticker, day), pulls)
+        return Opened(mids, trading, pulls)
 
     def _path(self, stock: Stock, day: date, planted: list[tuple[list[Strike], Edge, Role]]) -> Walk:
         """The logarithm from the open on, as the levels know it and with the calm before true shocks."""
@@ -229,7 +231,7 @@ class World:
         classes = (self.calendar.session_of(day, symbol_class) for symbol_class in SymbolClass)
         return max((Hours(spans_of(session)) for session in classes), key=lambda hours: hours.length)
 
-    def _length(self, day: date, symbol_class: SymbolClass) -> int:
+    def _traded_seconds(self, day: date, symbol_class: SymbolClass) -> int:
         """Seconds of continuous trading that the class has."""
         return self._hours(day).position(spans_of(self.calendar.session_of(day, symbol_class))[-1][1])
 
@@ -238,7 +240,7 @@ class World:
     def _stock(self, ticker: str) -> Stock:
         profile, market = self.profiles[ticker], self._market()
         own = own_process(self.seed, profile, self.days, market)
-        busy = remembering(stream(self.seed, "busy day", ticker), self.days.count, HEAT_DAYS)
+        busy = remembered_days(self.seed, "busy day", ticker, self.days.count)
         heated = own.heat * WITH_HEAT_PERCENT // 100 + BUSY_DAY_MEAN
         planted = tuple(self._planted(profile))
         moved = np.zeros(self.days.count, np.int64)

@@ -1,6 +1,7 @@
 """How fast does the exchange's time pass in process? `python -m tests.exchange_pace` prints the figure.
 
 Fifty watched tickers with a row each second, 375 minutes, one listener; bar: 20 s, which is 17 us a row.
+The last two lines are of the synthetic market, the making of its tapes and books included.
 """
 
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from exchange.faults import Faults
+from exchange.synthetic import SyntheticMarket
 from exchange.venue import Exchange
 from rulebook.hours import SymbolClass
 from rulebook.records import Side
@@ -80,6 +82,17 @@ def pace(tickers: int, seconds: int, orders_in: int = 0, reads_quotes: bool = Fa
     return count.ticks, time.perf_counter() - started
 
 
+def synthetic_pace(reads_quotes: bool) -> tuple[int, float]:
+    started = time.perf_counter()
+    market = SyntheticMarket(1, CALENDAR, 50)
+    exchange = Exchange(market, CALENDAR, TARIFF, at("09:14"), 1, Faults(1))
+    count = Count(exchange, reads_quotes=reads_quotes)
+    exchange.listen(count)
+    exchange.watch([listing.ticker for listing in market.listings if not listing.is_index])
+    exchange.advance(at("15:31"))
+    return count.ticks, time.perf_counter() - started
+
+
 def main() -> None:
     for label, more in (
         ("nothing of ours", {}),
@@ -87,7 +100,14 @@ def main() -> None:
         ("every quote read", {"reads_quotes": True}),
     ):
         rows, took_s = pace(50, 375 * 60, **more)
-        sys.stdout.write(f"{label}: {rows} rows in {took_s:.1f} s, {took_s / rows * 1e6:.1f} us a row\n")
+        _tell(label, rows, took_s)
+    for reads_quotes in (False, True):
+        label = "synthetic market, every quote read" if reads_quotes else "synthetic market"
+        _tell(label, *synthetic_pace(reads_quotes))
+
+
+def _tell(label: str, rows: int, took_s: float) -> None:
+    sys.stdout.write(f"{label}: {rows} rows in {took_s:.1f} s, {took_s / rows * 1e6:.1f} us a row\n")
 
 
 if __name__ == "__main__":
