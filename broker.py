@@ -8,26 +8,22 @@ sent again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from clock import Clock
-from kite.books import CandleRow, PositionRow, Quoted
+from kite.books import CandleRow, Quoted
 from kite.client import KiteClient
-from kite.errors import BrokerError, LogInAgainError, RejectedError, UnknownOutcomeError
+from kite.closing import Convert, Drop, Send, Shrink, Standing, Step, exit_steps, standing
+from kite.day_list import list_day
+from kite.errors import BrokerError, DownError, LogInAgainError, RejectedError
 from kite.instruments import Master, Share
+from kite.settle import OVER, Intents, Settler, status_of
 from kite.units import rupees
-from rulebook.hours import ist_day
 from rulebook.order_messages import Cancel, Modify, OrderRow, Place
 from rulebook.order_records import (
-    BOOK_QUORUM,
     MODIFICATIONS_KEPT,
     MODIFICATIONS_MOST,
-    POLL,
-    SETTLE_HORIZON,
-    SPELLED,
     Purpose,
     Refusal,
     Status,
@@ -35,7 +31,7 @@ from rulebook.order_records import (
 )
 from rulebook.pricing import entry_terms, stop_terms
 from rulebook.records import OrderType, Paise, Side, tag_of
-from rulebook.stops import half_up
+from rulebook.stops import away, half_up
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,22 +47,21 @@ INTERVALS = {
     "1d": ("day", 2_000),
 }  # fmt: skip  (the broker's name, the most days of one call: kite.md 1.4)
 
-Record = Callable[[Place | Modify | Cancel], None]
-
 
 class ZerodhaClient:
-    """One login at the broker. `record` puts an intent on disk and returns when it is there."""
+    """One login at the broker, for one thread. `load` gives the day's list of instruments."""
 
     def __init__(
-        self, client: KiteClient, clock: Clock, record: Record, max_slippage_bps: float,
-        renew: Callable[[], str] | None = None,
+        self, client: KiteClient, clock: Clock, intents: Intents, max_slippage_bps: float,
+        renew: Callable[[], str] | None = None, load: Callable[[], Master] | None = None,
     ) -> None:  # fmt: skip
         self._client = client
         self._clock = clock
-        self._record = record
+        self._settler = Settler(client, clock, intents)
         self._max_slippage_bps = max_slippage_bps
         self._renew = renew
-        self._made: dict[str, str] = {}  # client id -> order id
+        self._load = load or client.master
+        self._master: Master | None = None
         self._modified: dict[str, int] = {}
 
     # --- the login ---
@@ -92,13 +87,14 @@ class ZerodhaClient:
 
     # --- what is traded, and at which price ---
 
-    @cached_property
+    @property
     def master(self) -> Master:
-        return self._client.master()
+        """Of today: tokens and ticks are the day's."""
+        if self._master is None or self._master.day != list_day(self._clock.now()):
+            self._master = self._load()
+        return self._master
 
     def share(self, ticker: str) -> Share:
-        if self.master.day != ist_day(self._clock.now()):
-            del self.master  # tokens and ticks are the day's
         return self.master.share(ticker)
 
     def instruments_master(self) -> "pd.DataFrame":
@@ -151,22 +147,23 @@ class ZerodhaClient:
     ) -> str:
         """MARKET where the book allows it, else LIMIT at the guard price; the id of the order it made."""
         side, share = _side(side), self.share(ticker)
-        if reduce_only:
-            self._require_open(share, side, qty)
-        quote = self._quote(share)
-        order = share.instrument
-        terms = entry_terms(side, qty, quote.last, quote.bids, quote.asks, self._max_slippage_bps, order.tick)
-        purpose = Purpose.EXIT if reduce_only else Purpose.ENTRY
-        asked = Place(client_id, tag_of(client_id), order.ticker, side, terms, purpose, reduce_only)
+
+        def ask(may_market: bool = True) -> Place:
+            if reduce_only:
+                self._require_open(share, side, qty)
+            quote, tick = self._quote(share), share.instrument.tick
+            terms = entry_terms(
+                side, qty, quote.last, quote.bids, quote.asks, self._max_slippage_bps, tick, may_market
+            )
+            purpose = Purpose.EXIT if reduce_only else Purpose.ENTRY
+            return _place(client_id, share, side, terms, purpose)
+
         try:
-            return self._placed(asked)
+            return self._settler.placed(client_id, ask)
         except RejectedError as error:
-            if terms.order_type is not OrderType.MARKET or error.refusal is not Refusal.PROTECTION:
+            if error.refusal is not Refusal.PROTECTION:
                 raise
-        limit = entry_terms(
-            side, qty, quote.last, quote.bids, quote.asks, self._max_slippage_bps, order.tick, False
-        )
-        return self._placed(replace(asked, terms=limit))
+        return self._settler.placed(client_id, lambda: ask(may_market=False))
 
     def place_stop_loss(
         self, ticker: str, side: Side | str, qty: int, stop_price: float, client_id: str,
@@ -174,14 +171,16 @@ class ZerodhaClient:
     ) -> str:  # fmt: skip
         """An SL whose limit lies `pricing.STOP_BUFFER_BPS` beyond its trigger; `side` is the stop's own."""
         side, share = _side(side), self.share(ticker)
-        if reduce_only:
-            self._require_open(share, side, qty)
-        quote, order = self._quote(share), share.instrument
-        trigger = Paise(half_up(round(stop_price * 100), order.tick))
-        terms = stop_terms(side, qty, trigger, order.tick, quote.lower_circuit, quote.upper_circuit)
-        return self._placed(
-            Place(client_id, tag_of(client_id), order.ticker, side, terms, Purpose.STOP, urgent=True)
-        )
+
+        def ask() -> Place:
+            if reduce_only:
+                self._require_open(share, side, qty)
+            quote, tick = self._quote(share), share.instrument.tick
+            trigger = _trigger(side, stop_price, tick)
+            terms = stop_terms(side, qty, trigger, tick, quote.lower_circuit, quote.upper_circuit)
+            return _place(client_id, share, side, terms, Purpose.STOP)
+
+        return self._settler.placed(client_id, ask)
 
     def modify_order(
         self,
@@ -191,41 +190,35 @@ class ZerodhaClient:
         price: float | None = None,
         order_type: OrderType | str | None = None,
     ) -> None:
-        """What is None stays as it is. Three modifications of each order are kept for its exit."""
-        row = self._row(order_id)
-        used = self._modified.get(order_id, 0)
-        is_exit = order_type is not None and not OrderType(order_type).value.startswith("SL")
-        if used >= MODIFICATIONS_MOST - (0 if is_exit else MODIFICATIONS_KEPT):
-            raise RejectedError(
-                f"modify {order_id}", f"{used} modifications are used up", Refusal.MODIFICATIONS_EXCEEDED
-            )
+        """What is None stays as it is; prices go to the tick. Returns when the broker has taken it, which
+        is not yet done: order_status says. Three modifications of each order are kept for its exit."""
+        row = self._settler.row(order_id)
+        wanted = OrderType(order_type or row.order_type)
+        self._count_modification(order_id, is_exit=order_type is not None and not _is_stop(wanted))
+        tick = self.share(row.ticker).instrument.tick
         terms = Terms(
             row.qty if qty is None else qty,
-            OrderType(order_type or row.order_type),
-            row.price if price is None else _paise(price),
-            row.trigger if stop_price is None else _paise(stop_price),
+            wanted,
+            None if wanted is OrderType.MARKET else row.price if price is None else _on_tick(price, tick),
+            row.trigger if stop_price is None else _trigger(row.side, stop_price, tick),
         )
-        asked = Modify(f"{order_id}#{used + 1}", order_id, order_id, row.ticker, terms)
-        self._record(asked)
-        self._modified[order_id] = used + 1
-        self._settled(lambda: self._client.modify(asked), order_id, lambda row: _says(row, terms))
+        asked = Modify(f"{order_id}#{self._modified[order_id]}", order_id, order_id, row.ticker, terms)
+        self._settler.change(asked, lambda now: _says(now, terms, before=row))
 
     def cancel_order(self, order_id: str) -> None:
         """Returns when the broker has taken it; whether shares were filled first, order_status says."""
-        row = self._row(order_id)
+        row = self._settler.row(order_id)
         asked = Cancel(f"{order_id}#cancel", order_id, order_id, row.ticker)
-        self._record(asked)
-        self._settled(lambda: self._client.cancel(asked), order_id, lambda row: _status(row) in _OVER)
+        self._settler.change(asked, _is_over)
 
     def order_status(self, order_id: str) -> dict[str, Any]:
-        row = self._row(order_id)
-        made = {made: client_id for client_id, made in self._made.items()}
+        row = self._settler.row(order_id)
         return {
             "order_id": row.order_id,
             "status": row.status,
             "filled_qty": row.filled,
             "avg_price": rupees(row.value) / row.filled if row.filled else 0.0,
-            "client_id": made.get(row.order_id, ""),
+            "client_id": self._settler.client_id_of(row.order_id),
             "qty": row.qty,
             "tag": row.tag or "",
             "text": row.text,
@@ -238,80 +231,77 @@ class ZerodhaClient:
         rows = [
             {"ticker": row.ticker, "qty": row.qty, "avg_price": rupees(row.average),
              "last_price": rupees(row.last), "unrealized_pnl": rupees(row.unrealised)}
-            for row in self._positions()
+            for row in self._client.positions() if row.product == "MIS" and row.qty
         ]  # fmt: skip
         columns = ["ticker", "qty", "avg_price", "last_price", "unrealized_pnl"]
         return pd.DataFrame(rows, columns=columns)
 
     def exit_position(self, ticker: str, qty: int, client_id: str) -> None:
-        """Turn the resting stop of that position into the exit; without one, send a closing order."""
+        """Turn the resting stop of that position into the exit; without one, send a closing order.
+
+        What an exit on its way closes is not closed again, so asking twice is harmless.
+        """
         share = self.share(ticker)
-        held = next((row.qty for row in self._positions() if row.ticker == share.instrument.ticker), 0)
-        if held == 0:
+        if self._settler.order_of(client_id) is not None:
             return
-        side = Side.SELL if held > 0 else Side.BUY
-        closing = [row for row in self._client.orders() if _closes(row, share.instrument.ticker, side)]
-        if closing:
-            self.modify_order(closing[0].order_id, qty=min(qty, abs(held)), order_type=OrderType.MARKET)
-        else:
-            self.place_order(ticker, side, min(qty, abs(held)), client_id, reduce_only=True)
+        now = self._standing(share)
+        if now.held == 0 and not now.is_settled:
+            raise DownError(f"exit of {ticker}", "positions and orders contradict each other")
+        for step in exit_steps(now, qty):
+            self._carry_out(step, now, share, client_id)
 
-    # --- sent once, settled by the book ---
+    # --- steps of an exit ---
 
-    def _placed(self, asked: Place) -> str:
-        """The order of that intent: one that is there already, or the one that this makes."""
-        known = self._made.get(asked.client_id) or self._found(asked.tag)
-        if known is None:
-            self._record(asked)
-            try:
-                known = self._client.place(asked)
-            except UnknownOutcomeError:
-                known = self._searched(asked.tag)
-                if known is None:
-                    raise
-        self._made[asked.client_id] = known
-        return known
+    def _carry_out(self, step: Step, now: Standing, share: Share, client_id: str) -> None:
+        match step:
+            case Send(qty):
+                self.place_order(share.instrument.ticker, now.closing_side, qty, client_id, reduce_only=True)
+            case Shrink(stop, qty):
+                self.modify_order(stop.order_id, qty=qty)
+                self._require_done(stop, lambda row: row.qty == qty or _is_over(row))
+            case Drop(stop):
+                self._call_off(stop)
+            case Convert(stop, qty):
+                self._convert(stop, qty, now, share, client_id)
 
-    def _searched(self, tag: str) -> str | None:
-        """An order may show late: looked for until the horizon, by more than one read."""
-        deadline_s = self._clock.monotonic() + SETTLE_HORIZON.total_seconds()
-        reads = 0
-        while reads < BOOK_QUORUM or self._clock.monotonic() < deadline_s:
-            try:
-                found = self._found(tag)
-                reads += 1
-            except BrokerError:
-                found = None  # no verdict
-                if self._clock.monotonic() >= deadline_s:
-                    return None
-            if found is not None:
-                return found
-            self._clock.wait(POLL.total_seconds())
-        return None
-
-    def _found(self, tag: str) -> str | None:
-        rows = self._client.orders()
-        return next((row.order_id for row in rows if tag in (row.tag, *row.tags)), None)
-
-    def _settled(self, send: Callable[[], str], order_id: str, is_done: Callable[[OrderRow], bool]) -> None:
-        """A change of an order that exists: where its answer is in doubt, the book says what became of it."""
+    def _convert(self, stop: OrderRow, qty: int, now: Standing, share: Share, client_id: str) -> None:
+        """One modify. Where the broker refuses it: cancel, see it gone, and exit with what is left."""
         try:
-            send()
-        except UnknownOutcomeError:
-            for _ in range(BOOK_QUORUM + 1):
-                self._clock.wait(POLL.total_seconds())
-                if is_done(self._row(order_id)):
-                    return
-            raise
+            self.modify_order(stop.order_id, qty=qty, order_type=OrderType.MARKET)
+        except RejectedError:
+            self._call_off(stop)
+            unsold = qty - self._settler.row(stop.order_id).filled
+            if unsold > 0:
+                self._carry_out(Send(unsold), now, share, client_id)
 
-    def _row(self, order_id: str) -> OrderRow:
-        for row in self._client.orders():
-            if row.order_id == order_id:
-                return row
-        raise RejectedError(f"order {order_id}", "it is not in today's book of MIS orders", Refusal.OTHER)
+    def _call_off(self, stop: OrderRow) -> None:
+        """Seen gone. A cancel that is refused as being processed means that it is filling: read again."""
+        try:
+            self.cancel_order(stop.order_id)
+        except RejectedError:
+            if not self._settler.came_true(stop.order_id, _is_over):
+                raise
+        self._require_done(stop, _is_over)
 
-    def _positions(self) -> list[PositionRow]:
-        return [row for row in self._client.positions() if row.product == "MIS" and row.qty]
+    def _require_done(self, stop: OrderRow, is_done: Callable[[OrderRow], bool]) -> None:
+        """Taken is not done, and what follows relies on it."""
+        if not self._settler.came_true(stop.order_id, is_done):
+            raise DownError(f"exit of {stop.ticker}", f"the stop {stop.order_id} does not change")
+
+    def _count_modification(self, order_id: str, *, is_exit: bool) -> None:
+        """What an earlier process has used counts too; an exit need not wait to know, the broker counts."""
+        used = self._modified.get(order_id)
+        if used is None:
+            used = 0 if is_exit else self._client.modifications(order_id)
+        if used >= MODIFICATIONS_MOST - (0 if is_exit else MODIFICATIONS_KEPT):
+            raise RejectedError(
+                f"modify {order_id}", f"{used} modifications are used up", Refusal.MODIFICATIONS_EXCEEDED
+            )
+        self._modified[order_id] = used + 1
+
+    def _standing(self, share: Share) -> Standing:
+        positions = self._client.positions()
+        return standing(share.instrument.ticker, positions, self._client.orders())
 
     def _quote(self, share: Share) -> Quoted:
         ticker = share.instrument.ticker
@@ -322,30 +312,46 @@ class ZerodhaClient:
 
     def _require_open(self, share: Share, side: Side, qty: int) -> None:
         """Reduce-only by construction: the API has no such flag."""
-        held = next((row.qty for row in self._positions() if row.ticker == share.instrument.ticker), 0)
-        if side * held >= 0 or qty > abs(held):
+        now = self._standing(share)
+        if side * now.held >= 0 or qty > now.free:
             raise RejectedError(
                 f"{side.name} {qty} {share.instrument.ticker}",
-                f"{held} are held, and this order may only reduce that",
+                f"{now.held} are held, {now.free} of them without a closing order, and this may only reduce",
                 Refusal.OTHER,
             )
 
 
-_OVER = (Status.CANCELLED, Status.COMPLETE, Status.REJECTED)
+def _place(client_id: str, share: Share, side: Side, terms: Terms, purpose: Purpose) -> Place:
+    ticker, is_urgent = share.instrument.ticker, purpose is not Purpose.ENTRY
+    return Place(client_id, tag_of(client_id), ticker, side, terms, purpose, is_urgent)
 
 
-def _status(row: OrderRow) -> Status:
-    return SPELLED.get(row.status, Status.ACCEPTED)
+def _is_over(row: OrderRow) -> bool:
+    return status_of(row) in OVER
 
 
-def _says(row: OrderRow, terms: Terms) -> bool:
+def _is_stop(order_type: OrderType) -> bool:
+    return order_type in (OrderType.SL, OrderType.SL_M)
+
+
+def _says(row: OrderRow, terms: Terms, before: OrderRow) -> bool:
     """Whether the book shows those terms; the echo of a converted type is not to be trusted."""
-    is_same_trigger = not terms.is_stop or row.trigger == terms.trigger
-    return row.qty == terms.qty and is_same_trigger and (terms.price is None or row.price == terms.price)
+    if row.qty != terms.qty:
+        return False
+    if terms.is_stop:
+        return row.trigger == terms.trigger and row.price == terms.price
+    if _is_stop(OrderType(before.order_type)) and status_of(row) is Status.TRIGGER_PENDING:
+        return False
+    return row.price == terms.price if terms.price is not None else row.price != before.price or _is_over(row)
 
 
-def _closes(row: OrderRow, ticker: str, side: Side) -> bool:
-    return row.ticker == ticker and row.side is side and _status(row) is Status.TRIGGER_PENDING
+def _trigger(side: Side, stop_price: float, tick: Paise) -> Paise:
+    """Rounded away from the market, so that the rounding cannot fire it."""
+    return Paise(away(-side, _paise(stop_price), tick))
+
+
+def _on_tick(price: float, tick: Paise) -> Paise:
+    return Paise(half_up(_paise(price), tick))
 
 
 def _side(side: Side | str) -> Side:

@@ -12,9 +12,9 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from clock import Clock
@@ -25,7 +25,10 @@ from rulebook.hours import IST
 REDIRECT_PORT: Final = 8710  # register http://127.0.0.1:8710/ as your app's redirect URL
 TOKEN_DIES_IST: Final = time(6, 0)  # documented; seen between 06:45 and 07:30 as well
 WAIT_S: Final = 300.0
+SILENT_S: Final = 5.0
+LOOK_S: Final = 0.1
 _TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
+_LINE = re.compile(r"(?m)^((?:export[ \t]+)?ZERODHA_ACCESS_TOKEN[ \t]*=)[^\r\n]*?([ \t]+#[^\r\n]*)?(?=\r?$)")
 _PAGE = b"<!doctype html><title>Logged in</title><p>Done. You may close this page.</p>"
 
 
@@ -55,22 +58,35 @@ def request_token_in(text: str, state: str | None) -> str:
     text = text.strip()
     if _TOKEN.fullmatch(text):
         return text
-    found = {name: values[-1] for name, values in parse_qs(urlsplit(text).query).items()}
+    found = _query_of(text)
     if found.get("status", "success") != "success" or not _TOKEN.fullmatch(found.get("request_token", "")):
         raise ConfigError("no request_token in that; paste the whole address that the browser ended at")
-    if state is not None and not secrets.compare_digest(found.get("state", ""), state):
+    if state is not None and not secrets.compare_digest(found.get("state", "").encode(), state.encode()):
         raise ConfigError("that address is not the answer to this login (another state); begin again")
     return found["request_token"]
 
 
+def _query_of(text: str) -> dict[str, str]:
+    try:
+        return {name: values[-1] for name, values in parse_qs(urlsplit(text).query).items()}
+    except ValueError:  # no address at all
+        return {}
+
+
 def catch_redirect(state: str, clock: Clock, port: int = REDIRECT_PORT, wait_s: float = WAIT_S) -> str:
-    """Listen on loopback until the browser comes back with the right state; its request_token."""
+    """Listen on loopback until the browser comes back with the right state; its request_token.
+
+    A person is waited for, so the clock is this machine's. Browsers open connections that they may need
+    and say nothing on them: each has a thread, and is dropped after a while.
+    """
     caught: list[str] = []
 
     class Catcher(BaseHTTPRequestHandler):
+        timeout = SILENT_S
+
         def do_GET(self) -> None:
             try:
-                caught.append(request_token_in(self.path, state))
+                found = request_token_in(self.path, state)
             except ConfigError as error:
                 self.send_error(400, str(error))
                 return
@@ -78,16 +94,17 @@ def catch_redirect(state: str, clock: Clock, port: int = REDIRECT_PORT, wait_s: 
             self.send_header("Content-Type", "text/html")
             self.end_headers()
             self.wfile.write(_PAGE)
+            caught.append(found)
 
         def log_message(self, format: str, *args: object) -> None:
             """The address holds the token: nothing is logged."""
 
     try:
-        server = HTTPServer(("127.0.0.1", port), Catcher)
+        server = ThreadingHTTPServer(("127.0.0.1", port), Catcher)
     except OSError as error:
         raise ConfigError(f"port {port} is taken ({error.strerror}); paste the address instead") from None
     with server:
-        server.timeout = 0.5
+        server.timeout = LOOK_S
         over_s = clock.monotonic() + wait_s
         while not caught:
             if clock.monotonic() > over_s:
@@ -97,15 +114,44 @@ def catch_redirect(state: str, clock: Clock, port: int = REDIRECT_PORT, wait_s: 
 
 
 def store_token(env_file: Path, token: str) -> None:
-    """Into its line of `.env`, the rest untouched, readable by the owner alone."""
+    """Into its line of `.env`, the rest untouched to the byte, readable by the owner alone."""
     if not _TOKEN.fullmatch(token):
         raise NetworkError("the broker gave an access token of another form; nothing was written")
-    line = f"ZERODHA_ACCESS_TOKEN={token}"
-    text = env_file.read_text() if env_file.exists() else ""
-    changed, count = re.subn(r"(?m)^ZERODHA_ACCESS_TOKEN=.*$", line, text)
+    try:
+        text = env_file.read_bytes().decode() if env_file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {error}; make it yours and UTF-8") from None
+    changed, count = _LINE.subn(rf"\g<1>{token}\g<2>", text)
     if count == 0:
-        changed = text + ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+        end = "" if not text or text.endswith("\n") else "\n"
+        changed = f"{text}{end}ZERODHA_ACCESS_TOKEN={token}\n"
     write_atomically(env_file, changed.encode(), mode=0o600)
+
+
+class Session(Protocol):
+    """What the broker gives for a request_token; kite.books.LoggedIn."""
+
+    @property
+    def access_token(self) -> str: ...
+
+
+LogIn = Callable[[str, str, str], Session]
+
+
+def trade_in(
+    log_in: LogIn,
+    api_key: str,
+    api_secret: str,
+    request_token: str,
+    env_file: Path,
+    trader: Callable[[], str | None],
+) -> Session:
+    """The request_token for the day's access token, kept in `.env`. `log_in` is KiteClient.log_in or .renew
+    (with a refresh token in the request_token's place); `trader` names who trades on the present token."""
+    refuse_while_trading(trader)
+    session = log_in(api_key, request_token, checksum(api_key, request_token, api_secret))
+    store_token(env_file, session.access_token)
+    return session
 
 
 def refuse_while_trading(trader: Callable[[], str | None]) -> None:

@@ -116,6 +116,12 @@ def order_row(data: Any) -> OrderRow:
     )
 
 
+def modifications(data: Any) -> int:
+    """Of an order's history. Which words it shows of each is not promised, so the one seen most counts."""
+    words = [_Row(row, "order").text("status") for row in _list(data, "order history")]
+    return max((words.count(word) for word in set(words) if "MODIF" in word), default=0)
+
+
 def trade_rows(data: Any) -> tuple[Fill, ...]:
     rows = [_Row(row, "trade") for row in _list(data, "trades")]
     return tuple(

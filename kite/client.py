@@ -14,14 +14,23 @@ from typing import Any, TypeVar
 from clock import Clock
 from kite import books, routes
 from kite.books import CandleRow, LoggedIn, Margin, PositionRow, Quoted
-from kite.errors import CorruptError, DownError, NotSentError, RateLimitedError, RejectedError, damaged
+from kite.day_list import Lists, list_day
+from kite.errors import (
+    CorruptError,
+    DownError,
+    LogInAgainError,
+    LoginRefusedError,
+    NotSentError,
+    RateLimitedError,
+    RejectedError,
+    damaged,
+)
 from kite.forms import VARIETY, cancel_call, modify_call, place_call
 from kite.instruments import Master, MasterError, read_master
 from kite.rates import DayIsSpentError, Rates
 from kite.routes import Call, Route, Transport
 from kite.units import UnitError, moment_text
 from net import Schedule, retrying
-from rulebook.hours import ist_day
 from rulebook.order_messages import Cancel, Modify, OrderRow, Place
 from rulebook.order_records import Refusal
 from rulebook.records import Fill, OrderType, Paise, Side
@@ -73,7 +82,7 @@ class KiteClient:
 
     def log_in(self, api_key: str, request_token: str, checksum: str) -> LoggedIn:
         values = {"api_key": api_key, "request_token": request_token, "checksum": checksum}
-        return self._once(Call(routes.SESSION, values=values), books.logged_in)
+        return self._new_session(Call(routes.SESSION, values=values))
 
     def log_out(self, api_key: str, access_token: str) -> None:
         values = {"api_key": api_key, "access_token": access_token}
@@ -81,7 +90,7 @@ class KiteClient:
 
     def renew(self, api_key: str, refresh_token: str, checksum: str) -> LoggedIn:
         values = {"api_key": api_key, "refresh_token": refresh_token, "checksum": checksum}
-        return self._once(Call(routes.RENEW, values=values), books.logged_in)
+        return self._new_session(Call(routes.RENEW, values=values))
 
     # --- what may be asked again ---
 
@@ -122,11 +131,16 @@ class KiteClient:
             total_s=HISTORY_PAGE_S,
         )
 
+    def lists(self) -> Lists:
+        """The day's instruments, as kite.day_list keeps them."""
+        return Lists(
+            *(self._read(routes.INSTRUMENTS, str, READS, names={"exchange": e}) for e in ("NSE", "NFO"))
+        )
+
     def master(self) -> Master:
-        day = ist_day(self._clock.now())
-        nse, nfo = (self._read(routes.INSTRUMENTS, str, READS, names={"exchange": e}) for e in ("NSE", "NFO"))
+        lists = self.lists()
         try:
-            return read_master(day, nse, nfo)
+            return read_master(list_day(self._clock.now()), lists.nse, lists.nfo)
         except MasterError as error:
             raise CorruptError("GET /instruments", str(error)) from None
 
@@ -143,7 +157,18 @@ class KiteClient:
         """What is free for new orders in the equity segment."""
         return self._read(routes.MARGINS, books.free_cash, READS)
 
+    def modifications(self, order_id: str) -> int:
+        """How many the broker has counted for that order, whoever asked for them."""
+        return self._read(routes.ORDER, books.modifications, READS, names={"order_id": order_id})
+
     # --- one call ---
+
+    def _new_session(self, call: Call) -> LoggedIn:
+        """Whom the broker does not let in need not be told to log in."""
+        try:
+            return self._once(call, books.logged_in)
+        except LogInAgainError as error:
+            raise LoginRefusedError(error.asked, error.what) from None
 
     def _change(self, call: Call) -> str:
         return self._once(call, books.order_id)

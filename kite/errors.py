@@ -6,6 +6,7 @@
         UnknownOutcomeError     a change was asked for and may have been made: look before anything else
         BlockedError            the broker does not listen to us: nothing was done, exits do not go either
           LogInAgainError       the access token is dead (expired, logged out, replaced by a newer login)
+            LoginRefusedError   it was a login that was refused: request_token, key or secret
           AddressRefusedError   this machine's address is not the registered one, or the app may not do this
         NotSentError            provably nothing left this machine
         RateLimitedError        a read came too fast: wait
@@ -55,6 +56,13 @@ class BlockedError(BrokerError):
 
 class LogInAgainError(BlockedError):
     remedy = "log in with: python fetch.py --fn login"
+
+
+class LoginRefusedError(LogInAgainError):
+    remedy = (
+        "log in anew, for a request_token is good once and for minutes; if it stays so, compare "
+        "ZERODHA_API_KEY and ZERODHA_API_SECRET with your app's page"
+    )
 
 
 class AddressRefusedError(BlockedError):

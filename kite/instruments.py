@@ -7,11 +7,13 @@ remembered token. Knows no network and no file: text in, instruments out.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from kite.units import UnitError, price_paise
+from outcome import DataError
 from rulebook.hours import SymbolClass
 from rulebook.records import Instrument, Paise
 
@@ -20,14 +22,17 @@ COLUMNS = (
     "tick_size", "lot_size", "instrument_type", "segment", "exchange",
 )  # fmt: skip
 INDEX_SEGMENT, FUTURES_SEGMENT = "INDICES", "NFO-FUT"
+# Another series than EQ (trade-to-trade -BE, block -BL, SME -SM, bonds -N1 ...) ends in two letters or
+# digits; a hyphen of a company's own name has more behind it or fewer (BAJAJ-AUTO, MCDOWELL-N).
+_OTHER_SERIES = re.compile(r"(.+)-[A-Z0-9]{2}")
 
 
 class MasterError(ValueError):
     """The list is not what it was: another shape, or values that no instrument has."""
 
 
-class UnknownTickerError(LookupError):
-    """No such share in today's list."""
+class UnknownTickerError(DataError, LookupError):
+    """No such share in today's list, or none that may be traded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,13 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Master:
-    """One day's instruments."""
+    """One day's instruments; `shares` are those of the series EQ."""
 
     day: date
     shares: Mapping[str, Share]
     indices: Mapping[str, int]
     futures: Mapping[str, tuple[Row, ...]]  # by underlying, nearest expiry first
+    elsewhere: Mapping[str, str]  # of another series: by the plain symbol, and by its own
 
     def share(self, ticker: str) -> Share:
         """By its symbol in today's list, or in one of the spellings that people use."""
@@ -69,11 +75,17 @@ class Master:
         found = self.shares.get(symbol)
         if found is not None:
             return found
-        if symbol in self.indices:
+        if symbol in self.futures or symbol.replace(" ", "") in {
+            name.replace(" ", "") for name in self.indices
+        }:
             raise UnknownTickerError(f"{ticker} is an index: it is shown and cannot be traded; name a share")
-        series = sorted(other for other in self.shares if other.startswith(f"{symbol}-"))
-        hint = f"; it is traded as {series[0]} today, without intraday margin" if series else ""
-        raise UnknownTickerError(f"{ticker} is not in the list of {self.day}{hint}")
+        if symbol in self.elsewhere:
+            raise UnknownTickerError(
+                f"{ticker} is traded as {self.elsewhere[symbol]} today, without intraday margin; leave it out"
+            )
+        raise UnknownTickerError(
+            f"{ticker} is not in the list of {self.day}; look for its symbol on the exchange's site"
+        )
 
     def normal(self, ticker: str) -> str:
         """NSE:INFY, INFY-EQ, INFY.NS and infy are all INFY."""
@@ -92,11 +104,13 @@ class Master:
 
 def read_master(day: date, nse_csv: str, nfo_csv: str) -> Master:
     """From the two lists of the day; the second says which shares have a live future."""
-    shares, indices = {}, {}
+    shares, indices, elsewhere = dict[str, Share](), dict[str, int](), dict[str, str]()
     futures = _by_underlying(read_rows(nfo_csv), day)
     for row in read_rows(nse_csv):
         if row.segment == INDEX_SEGMENT:
             indices[row.symbol] = row.token
+        elif row.exchange == "NSE" and (other := _OTHER_SERIES.fullmatch(row.symbol)):
+            elsewhere[other[1]] = elsewhere[row.symbol] = row.symbol
         elif row.exchange == "NSE" and row.kind == "EQ" and row.tick > 0:
             symbol_class = SymbolClass.FNO if row.symbol in futures else SymbolClass.OTHER
             shares[row.symbol] = Share(
@@ -104,7 +118,7 @@ def read_master(day: date, nse_csv: str, nfo_csv: str) -> Master:
             )
     if not shares:
         raise MasterError(f"the list of {day} holds no share: ask for it again after 08:30")
-    return Master(day, shares, indices, futures)
+    return Master(day, shares, indices, futures, elsewhere)
 
 
 def read_rows(text: str) -> Iterator[Row]:

@@ -7,22 +7,29 @@ client makes of it (naive times of the host's zone, MarginException flattened to
 without a content type, TypeError on a null error_type; kite.md 1.8, 5.3) does not matter here.
 """
 
+import http.client
+import io
+import socket
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
+import urllib3
 from kiteconnect import KiteConnect
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from clock import Clock
 from kite.envelope import opened, text_of
 from kite.errors import BrokerError, NotSentError, damaged, doubtful
 from kite.routes import Call
 
-CONNECT_S = READ_S = 5.0
+SILENCE_S = 5.0  # to connect, and between two bytes
 BODY_MOST = 64_000_000  # the instruments list of one exchange is a few megabytes
 _CHUNK = 65_536
 
@@ -30,10 +37,18 @@ _CHUNK = 65_536
 class SdkTransport:
     """A Transport over the official client."""
 
-    def __init__(self, root: str, api_key: str, clock: Clock) -> None:
-        self._kite = KiteConnect(api_key, root=root, timeout=(CONNECT_S, READ_S))
+    def __init__(
+        self,
+        root: str,
+        api_key: str,
+        clock: Clock,
+        silence_s: float = SILENCE_S,
+        body_most: int = BODY_MOST,
+    ) -> None:
+        self._kite = KiteConnect(api_key, root=root, timeout=silence_s)
         self._kite.reqsession.trust_env = False
-        self._fence = _Fence(clock)
+        self._kite.reqsession.headers["Accept-Encoding"] = "gzip"
+        self._fence = _Fence(clock, silence_s, body_most)
         for scheme in ("https://", "http://"):
             self._kite.reqsession.mount(scheme, self._fence)
 
@@ -97,10 +112,23 @@ class _Seen:
 class _Fence(HTTPAdapter):
     """Reads the answer itself, bounded, and keeps it for the thread that asked."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
+    def __init__(self, clock: Clock, silence_s: float, body_most: int) -> None:
         self._clock = clock
+        self._silence_s = silence_s
+        self._body_most = body_most
         self._of_thread = threading.local()
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """As it comes, but for how answers are read."""
+        super().init_poolmanager(*args, **kwargs)
+        response_class = partial(_BoundedAnswer, self._left_s)
+        plain = type("_Plain", (HTTPConnection,), {"response_class": staticmethod(response_class)})
+        secured = type("_Secured", (HTTPSConnection,), {"response_class": staticmethod(response_class)})
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("_PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("_SecuredPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secured}),
+        }
 
     @contextmanager
     def watching(self, total_s: float) -> Iterator[_Seen]:
@@ -115,19 +143,63 @@ class _Fence(HTTPAdapter):
             raise _FenceError(f"sent on with {response.status_code}, which is refused")
         seen.status = response.status_code
         seen.content_type = response.headers.get("Content-Type", "")
-        seen.body = response._content = self._bounded(response, seen.over_at_s)
+        try:
+            seen.body = response._content = self._bounded(response)
+        except _FenceError:
+            response.close()
+            raise
         seen.is_whole = True
         return response
 
-    def _bounded(self, response: requests.Response, over_at_s: float) -> bytes:
-        """One read of the socket at a time, so that a trickle cannot outlast the total."""
+    def _bounded(self, response: requests.Response) -> bytes:
+        """Unpacked here, because urllib3 takes a torn gzip stream for a whole one: half a list of shares."""
+        packing = response.headers.get("Content-Encoding", "").lower()
+        if packing not in ("", "identity", "gzip"):
+            raise _FenceError("packed in a way that was not asked for")
+        unzip = zlib.decompressobj(wbits=31) if packing == "gzip" else None
         body = bytearray()
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > BODY_MOST:
-                response.close()
-                raise _FenceError(f"more than the {BODY_MOST} bytes that an answer may have")
-            if self._clock.monotonic() > over_at_s:
-                response.close()
-                raise requests.exceptions.ReadTimeout("the answer took too long")
+        try:
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
+                body += unzip.decompress(chunk, self._body_most + 1 - len(body)) if unzip else chunk
+                if len(body) > self._body_most:
+                    raise _FenceError(f"more than the {self._body_most} bytes that an answer may have")
+        except zlib.error:
+            raise _FenceError("damaged gzip data") from None
+        if unzip and body and (not unzip.eof or unzip.unused_data):
+            raise _FenceError("gzip data that does not end where it should")
         return bytes(body)
+
+    def _left_s(self) -> float:
+        """For the next read of the socket."""
+        seen: _Seen = self._of_thread.seen
+        left_s = seen.over_at_s - self._clock.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the answer took too long")
+        return min(self._silence_s, left_s)
+
+
+class _BoundedAnswer(http.client.HTTPResponse):
+    """A time-out of a socket begins anew with each byte; here a trickle cannot outlast the call's total."""
+
+    def __init__(self, left_s: Callable[[], float], sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Reads(left_s, sock))
+
+
+class _Reads(io.RawIOBase):
+    def __init__(self, left_s: Callable[[], float], sock: socket.socket) -> None:
+        self._left_s = left_s
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until the body is read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._left_s())
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

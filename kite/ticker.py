@@ -22,6 +22,7 @@ from kite.inbox import Inbox
 OPEN_S = 10.0
 LOOK_S = 0.25  # between looks at the watchdog, by this machine's clock
 TOKEN_LOOK_S = 1.0  # after a 403, between looks for another token
+PIECE_S = 1.0  # of a wait: stopping takes no longer
 FRAME_BYTES_MOST = 1_000_000
 
 
@@ -164,4 +165,4 @@ class Ticker:
         """On the clock that everything follows, in pieces, so that stopping does not wait for its end."""
         over_s = self._clock.monotonic() + seconds
         while not self._is_over.is_set() and (left_s := over_s - self._clock.monotonic()) > 0:
-            await asyncio.to_thread(self._clock.wait, min(left_s, LOOK_S))
+            await asyncio.to_thread(self._clock.wait, min(left_s, PIECE_S))
