@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-import data
+import candle_store
 from outcome import DataError
 from rulebook.bars import MINUTES
 from rulebook.hours import IST, Calendar, SymbolClass, ist_day
@@ -74,8 +74,9 @@ class CandleFile:
         self.ticker, self.timeframe = ticker, timeframe
         self._last = last
         self._length = timedelta(minutes=MINUTES[timeframe])
-        self._frame = self._read()
-        origin = data.origin_of(store.raw, ticker, timeframe)
+        self._path = candle_store.path_of(store.raw, ticker, timeframe)
+        self._known: pd.DataFrame | None = None  # read when it is needed: most mornings it is not
+        origin = candle_store.origin_of(store.raw, ticker, timeframe)
         self._asked_from = None if origin is None else origin.asked_from
         self._asked_to = None if origin is None else origin.fetched_at
 
@@ -83,17 +84,26 @@ class CandleFile:
 
     def forwards(self, first_day: date) -> Iterator[Page]:
         """From the last session on disk, which is read again, or from the first day on."""
-        if self._frame is not None and self._is_up_to_date():
+        if self.is_there and self._is_up_to_date():
             return
-        start = first_day if self._frame is None else ist_day(self._stamp(-1))
+        start = ist_day(self._stamp(-1)) if self.is_there else first_day
         yield from self._pages(_midnight(start), self._last)
 
     def backwards(self, first_day: date) -> Iterator[Page]:
         """What the user wants before the first bar on disk and the broker was not yet asked for."""
-        if self._frame is None or self._asked_from is None or self._asked_from <= first_day:
+        if not self.is_there or self._asked_from is None or self._asked_from <= first_day:
             return
         end = self._stamp(0) - timedelta(seconds=1)
         yield from reversed(list(self._pages(_midnight(first_day), end)))
+
+    def requests(self, first_day: date, made_from: date | None) -> int:
+        """How many that will be; `made_from`: from that day on it is made of finer bars."""
+        if self.is_there:
+            newer = 0 if made_from else sum(1 for _ in self.forwards(first_day))
+            return newer + sum(1 for _ in self.backwards(first_day))
+        if made_from is None:
+            return sum(1 for _ in self.forwards(first_day))
+        return sum(1 for _ in self._pages(_midnight(first_day), _midnight(made_from) - timedelta(seconds=1)))
 
     def anew(self, first_day: date) -> Iterator[Page]:
         """All of it, whatever is on disk."""
@@ -107,10 +117,9 @@ class CandleFile:
 
     def _is_up_to_date(self) -> bool:
         """Whether the broker was asked after the last bar that can be whole had closed."""
-        origin = data.origin_of(self._store.raw, self.ticker, self.timeframe)
-        if origin is None:
+        if self._asked_to is None:
             return False
-        return self._newest_whole(self._last) <= self._newest_whole(origin.fetched_at)
+        return self._newest_whole(self._last) <= self._newest_whole(self._asked_to)
 
     def _newest_whole(self, moment: datetime) -> datetime:
         """The opening of the newest bar that is over at that moment."""
@@ -138,76 +147,84 @@ class CandleFile:
 
     def is_adjusted(self, candles: Sequence[Candle]) -> bool:
         """Whether all bars that are on disk already differ by one ratio."""
-        if self._frame is None:
-            return False
-        closes = dict(zip(_seconds(self._frame).tolist(), self._frame["close"].tolist(), strict=True))
-        both = [
-            (closes[at], c.close / PAISE) for c in candles if (at := int(c.opened_at.timestamp())) in closes
-        ]
-        if not both:
-            return False
-        ratios = np.array([new / old for old, new in both])
-        ratio = float(np.median(ratios))
-        rounding = max(SAME_WITHIN, 1.5 / PAISE / min(old for old, _ in both))
-        return abs(ratio - 1) > LEAST_ADJUSTMENT and bool(np.all(abs(ratios / ratio - 1) <= rounding))
+        return self.is_there and _is_scaled(self._frame, frame_of(candles))
 
     def add(self, candles: Sequence[Candle], page: Page) -> int:
         """Store the whole ones; how many were new."""
         rows = [c for c in candles if self._is_whole(c.opened_at, self._last)]
         self._asked_from = min(page.first.date(), self._asked_from or page.first.date())
         self._asked_to = max(page.last, self._asked_to or page.last)
-        if not rows:
-            return 0
-        return self._store_frame(_frame_of(rows), self._store.source)
+        return self._store_frame(frame_of(rows), self._store.source)
 
     def make_of(self, finer: str) -> int | None:
         """Whole bars from the finer file; None where there is none."""
         source = CandleFile(self._store, self.ticker, finer, self._last)
-        if source._frame is None:
+        if not source.is_there:
             return None
-        fine = source._frame
-        if self._frame is not None:
-            fine = fine[fine["timestamp"] >= _midnight(ist_day(self._stamp(-1)))]
-        self._asked_from = min(filter(None, (self._asked_from, source._asked_from)), default=None)
+        if self.is_there and self._asked_to is not None and self._asked_to == source._asked_to:
+            return 0
+        grid, fine = Grid(self._store.calendar, finer, SymbolClass.OTHER), source._frame
         self._asked_to = source._asked_to
-        frame = resampled(fine, Grid(self._store.calendar, finer, SymbolClass.OTHER), self.timeframe)
-        return self._store_frame(frame, f"made of {finer}") if len(frame) else 0
+        if self.is_there:
+            newest = resampled(
+                fine[fine["timestamp"] >= _midnight(ist_day(self._stamp(-1)))], grid, self.timeframe
+            )
+            if not _is_scaled(self._frame, newest):
+                return self._store_frame(newest, f"made of {finer}")
+            self._asked_from = None  # the finer past was adjusted: what is older is asked for again
+            self._path.unlink()
+            self._known = None
+        self._asked_from = min(filter(None, (self._asked_from, source._asked_from)), default=None)
+        return self._store_frame(resampled(fine, grid, self.timeframe), f"made of {finer}")
 
     def replace(self, candles: Sequence[Candle], asked_from: date) -> None:
         """What is on disk is no longer true; until this moment it stands."""
         rows = [c for c in candles if self._is_whole(c.opened_at, self._last)]
-        origin = data.Origin(self._store.source, self._last, True, asked_from)
-        data.replace_candles(self._store.raw, self.ticker, self.timeframe, _frame_of(rows), origin)
+        origin = candle_store.Origin(self._store.source, self._last, True, asked_from)
+        candle_store.replace_candles(self._store.raw, self.ticker, self.timeframe, frame_of(rows), origin)
 
     def _store_frame(self, frame: "pd.DataFrame", source: str) -> int:
-        before = 0 if self._frame is None else len(self._frame)
-        origin = data.Origin(source, self._asked_to or self._last, True, self._asked_from)
-        data.add_candles(self._store.raw, self.ticker, self.timeframe, frame, origin)
-        self._frame = self._read()
-        return (0 if self._frame is None else len(self._frame)) - before
+        if not len(frame):
+            return 0
+        before = len(self._frame) if self.is_there else 0
+        origin = candle_store.Origin(source, self._asked_to or self._last, True, self._asked_from)
+        candle_store.add_candles(self._store.raw, self.ticker, self.timeframe, frame, origin)
+        self._known = None
+        return len(self._frame) - before
 
-    def _read(self) -> "pd.DataFrame | None":
-        if not data.path_of(self._store.raw, self.ticker, self.timeframe).exists():
-            return None
-        return data.read_candles(self._store.raw, self.ticker, self.timeframe)
+    @property
+    def is_there(self) -> bool:
+        return self._path.exists()
+
+    @property
+    def _frame(self) -> "pd.DataFrame":
+        if self._known is None:
+            self._known = candle_store.read_candles(self._store.raw, self.ticker, self.timeframe)
+        return self._known
 
     def _stamp(self, row: int) -> datetime:
-        assert self._frame is not None
         stamp: datetime = self._frame["timestamp"].iloc[row].to_pydatetime()
         return stamp
+
+
+def _is_scaled(old: "pd.DataFrame", new: "pd.DataFrame") -> bool:
+    """Whether the bars of both differ by one ratio that is no rounding."""
+    both = old.merge(new, on="timestamp", suffixes=("", "_new"))
+    if not len(both):
+        return False
+    ratios = (both["close_new"] / both["close"]).to_numpy()
+    ratio = float(np.median(ratios))
+    rounding = max(SAME_WITHIN, 1.5 / PAISE / float(both["close"].min()))
+    return abs(ratio - 1) > LEAST_ADJUSTMENT and bool(np.all(abs(ratios / ratio - 1) <= rounding))
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), IST)
 
 
-def _seconds(frame: "pd.DataFrame") -> "np.ndarray[Any, Any]":
-    return frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
-
-
-def _frame_of(candles: Sequence[Candle]) -> "pd.DataFrame":
+def frame_of(candles: Sequence[Candle]) -> "pd.DataFrame":
     import pandas as pd
 
     stamps = pd.to_datetime([c.opened_at.astimezone(UTC) for c in candles], utc=True)
-    prices = {name: [getattr(c, name) / PAISE for c in candles] for name in data.PRICES}
+    prices = {name: [getattr(c, name) / PAISE for c in candles] for name in candle_store.PRICES}
     return pd.DataFrame({"timestamp": stamps, **prices, "volume": [float(c.volume) for c in candles]})

@@ -137,6 +137,17 @@ def origin_of(raw: Path, ticker: str, timeframe: str) -> Origin | None:
     )
 
 
+def is_filled(raw: Path, ticker: str, timeframe: str) -> bool:
+    """Whether the gaps of that file have been filled since the last candle came."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        return FILLED in read_schema(path_of(raw, ticker, timeframe)).names
+    except (ArrowException, OSError):
+        return False
+
+
 def _table(path: Path, frame: "pd.DataFrame") -> "pa.Table":
     """As it will lie on disk; DataError where it breaks the contract."""
     import pyarrow as pa

@@ -13,10 +13,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, time
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -128,11 +127,10 @@ def main(program: Program, argv: Sequence[str] | None = None) -> None:
 
 
 def _run(program: Program, args: argparse.Namespace) -> ExitCode:
-    run = Run(args, SystemClock(), dict(os.environ))
     results: list[dict[str, Any]] = []
     trouble: BaseException | None = None
     try:
-        _carry_out(program, run, results)
+        _carry_out(program, run_of(args, os.environ), results)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001  (the last resort: said, never swallowed)
@@ -145,6 +143,16 @@ def _run(program: Program, args: argparse.Namespace) -> ExitCode:
     if args.json:
         _print_document(program, code, results, sentence)
     return code
+
+
+def run_of(args: argparse.Namespace, environ: Mapping[str, str]) -> Run:
+    """Under CLOCK_URL time is the local exchange's, whose days need not be ours."""
+    clock: Clock = SystemClock()
+    if environ.get("CLOCK_URL"):
+        from followed_clock import clock_at
+
+        clock = clock_at(environ)
+    return Run(args, clock, dict(environ))
 
 
 def _judged(trouble: BaseException | None) -> tuple[ExitCode, str | None]:
@@ -344,52 +352,3 @@ def _epilog(program: Program) -> str:
         "  5 data missing or stale, 6 another instance runs, 130 interrupted",
     ]
     return "\n".join(parts)
-
-
-# --- values on the command line ----------------------------------------------------------------
-
-
-def day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date YYYY-MM-DD") from None
-
-
-def clock_time(text: str) -> time:
-    """A time of today; a duration or a date would be misread as one, so it is refused."""
-    try:
-        if len(text) == len("HH:MM:SS"):
-            return time.fromisoformat(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is not a clock time HH:MM:SS of today")
-
-
-def symbols(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip().upper() for name in text.split(",") if name.strip())
-    if not names:
-        raise argparse.ArgumentTypeError("no symbol given; write them as INFY,TCS")
-    return tuple(dict.fromkeys(names))
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return number
-
-
-def between(above: float, most: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not above < value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number above {above} and up to {most}")
-        return value
-
-    return number

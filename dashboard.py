@@ -6,6 +6,7 @@ Holds no broker credentials and imports neither the broker nor torch.
 import argparse
 
 import cli
+import flags
 
 
 def main() -> None:
@@ -20,7 +21,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help="address to bind; anything but loopback warns (default: 127.0.0.1)",
     )
     parser.add_argument(
-        "--port", type=cli.whole(1, 65_535), default=8000, metavar="INT", help="port to bind (default: 8000)"
+        "--port",
+        type=flags.whole(1, 65_535),
+        default=8000,
+        metavar="INT",
+        help="port to bind (default: 8000)",
     )
 
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from addresses import read_addresses
 from clock import Clock, SystemClock
 from outcome import ConfigError, NetworkError
 
@@ -29,6 +30,13 @@ class _Reading:
     monotonic_s: float
     rate: float  # 0: lock-step
     read_at_s: float  # by this machine's monotonic clock
+
+
+def clock_at(environ: Mapping[str, str]) -> "FollowedClock":
+    """The clock of CLOCK_URL; refused where the broker is the real one."""
+    url = read_addresses(environ).clock
+    assert url is not None, "who calls has seen that it is set"
+    return FollowedClock(url)
 
 
 class FollowedClock:

@@ -56,6 +56,20 @@ class History:
         self._told = told
         self._stop = threading.Event()
 
+    def planned(self, wanted: Wanted) -> dict[str, int]:
+        """Requests by timeframe, as far as can be said before the answers: a split makes more."""
+        found: dict[str, int] = {}
+        for timeframe in (tf for tf in FINE_TO_COARSE if tf in wanted.first_days):
+            is_made = any(wanted.may_resample and _fits(tf, timeframe) for tf in found)
+            finer = [wanted.first_days[tf] for tf in found if _fits(tf, timeframe)] if is_made else []
+            found[timeframe] = sum(
+                CandleFile(self._store, ticker, timeframe, wanted.last).requests(
+                    wanted.first_days[timeframe], min(finer, default=None)
+                )
+                for ticker in wanted.tickers
+            )
+        return found
+
     def fetch(self, wanted: Wanted, workers: int) -> list[Found]:
         """Everything, a ticker at a time and some of them at once; raises after all others are done."""
         found: list[Found] = []

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data import FILLED, PRICES, path_of, read_candles
+from candle_store import FILLED, PRICES, path_of, read_candles
 from outcome import ConfigError, DataError
 from rulebook.bars import MINUTES
 from rulebook.charges import Tariff

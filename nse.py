@@ -18,7 +18,7 @@ from urllib.robotparser import RobotFileParser
 
 from clock import Clock
 from files import write_atomically
-from net import MIN_SPACING_S, CallError, Http, Lane, Request
+from net import MIN_SPACING_S, Http, Lane, Request
 from outcome import ConfigError, DataError, NetworkError
 from rulebook.hours import ist_day
 
@@ -62,6 +62,17 @@ def index_name(text: str) -> str:
         if name.replace(" ", "") == wanted:
             return name
     raise ConfigError(f"index {text!r} is not known; one of: {', '.join(FILES)}")
+
+
+def kept_industries(cache: Path) -> dict[str, str]:
+    """Of every ticker in any list that was kept; a torn one tells nothing."""
+    found: dict[str, str] = {}
+    for path in sorted(cache.glob("*.json")):
+        try:
+            found |= json.loads(path.read_text())["industries"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 class NseSite:
@@ -170,6 +181,3 @@ def _judged(name: str, pairs: Iterable[tuple[Any, Any]], count: int, source: str
     return Constituents(
         name, tuple(found), {ticker: str(field) for ticker, field in found.items()}, source, day
     )
-
-
-__all__ = ["USER_AGENT", "CallError", "ChangedPageError", "Constituents", "NseSite", "index_name"]

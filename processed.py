@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-import data
+import candle_store
 import fast
 from features import NAMES, OF_MARKET, Bars, history, new_state, of_market
 from files import write_atomically
@@ -69,7 +69,7 @@ def columns_of(frames: Mapping[str, "pd.DataFrame"], recipe: Recipe) -> dict[str
 
 def _own(ticker: str, frame: "pd.DataFrame", recipe: Recipe) -> Columns:
     """What its own bars tell."""
-    complaint = data.complaint_about(frame)
+    complaint = candle_store.complaint_about(frame)
     if complaint:
         raise DataError(f"features of {ticker} {recipe.grid.timeframe}: {complaint}")
     stamps, bars = bars_of(frame, recipe.grid)
@@ -84,9 +84,11 @@ def bars_of(frame: "pd.DataFrame", grid: Grid) -> tuple[Ints, Bars]:
     place = grid.places(stamps)
     inside = place.minute >= 0
     frame, stamps = frame[inside], stamps[inside]
-    numbers = {name: frame[name].to_numpy(np.float64) for name in (*data.PRICES, "volume")}
+    numbers = {name: frame[name].to_numpy(np.float64) for name in (*candle_store.PRICES, "volume")}
     filled = (
-        frame[data.FILLED].to_numpy(bool) if data.FILLED in frame.columns else np.zeros(len(stamps), bool)
+        frame[candle_store.FILLED].to_numpy(bool)
+        if candle_store.FILLED in frame.columns
+        else np.zeros(len(stamps), bool)
     )
     minute, session = place.minute[inside], place.session[inside]
     length = np.minimum(grid.length_s // 60, session - minute)
@@ -130,7 +132,7 @@ def build(
     if not stale:
         return 0
     told(f"features of {timeframe}: {len(stale)} of {len(tickers)} files are stale")
-    frames = {name: data.read_candles(raw, name, timeframe) for name in tickers}
+    frames = {name: candle_store.read_candles(raw, name, timeframe) for name in tickers}
     for name, columns in columns_of(frames, recipe).items():
         if name in stale:
             _write(path_of(processed, name, timeframe), columns, recipe, key)
@@ -161,7 +163,7 @@ def recipe_hash(raw: Path, tickers: Sequence[str], recipe: Recipe) -> str:
         f"{recipe.version} {timeframe} {recipe.lookback} {recipe.grid.symbol_class}",
         *(f"{name} {recipe.industries.get(name, '')}" for name in sorted(tickers)),
         *(
-            hashlib.sha256(_bytes_of(data.path_of(raw, name, timeframe))).hexdigest()
+            hashlib.sha256(_bytes_of(candle_store.path_of(raw, name, timeframe))).hexdigest()
             for name in sorted(tickers)
         ),
         fast.sources_hash(),

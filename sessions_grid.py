@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data import FILLED, PRICES
+from candle_store import FILLED, PRICES
 from rulebook.bars import MINUTES
 from rulebook.hours import IST, Calendar, SymbolClass
 

@@ -7,6 +7,7 @@ shell around the rule book: it takes events from one queue and carries out what 
 import argparse
 
 import cli
+import flags
 
 
 def main() -> None:
@@ -30,19 +31,19 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--loop-ms",
-        type=cli.whole(10, 60_000),
+        type=flags.whole(10, 60_000),
         default=250,
         metavar="N",
         help="pace of the loop where no tick wakes it (default: 250)",
     )
     parser.add_argument(
         "--end",
-        type=cli.clock_time,
+        type=flags.clock_time,
         metavar="HH:MM:SS",
         help="flat by then today (default: hard_trading_end)",
     )
-    parser.add_argument("--date", type=cli.day, metavar="YYYY-MM-DD", help="for why, replay, eod_pack")
-    parser.add_argument("--at", type=cli.clock_time, metavar="HH:MM:SS", help="for why: the moment")
+    parser.add_argument("--date", type=flags.day, metavar="YYYY-MM-DD", help="for why, replay, eod_pack")
+    parser.add_argument("--at", type=flags.clock_time, metavar="HH:MM:SS", help="for why: the moment")
     parser.add_argument("--symbol", metavar="A", help="for why: the ticker")
     parser.add_argument("--out", metavar="PATH", help="for eod_pack, backup, restore: the file")
 

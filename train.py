@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
+import flags
 from outcome import DataError
 
 if TYPE_CHECKING:
@@ -26,25 +27,25 @@ def main() -> None:
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--steps", type=cli.whole(1, 100_000_000), metavar="N", help="gradient steps, at most"
+        "--steps", type=flags.whole(1, 100_000_000), metavar="N", help="gradient steps, at most"
     )
     parser.add_argument(
         "--batch-size",
-        type=cli.whole(1, 65_536),
+        type=flags.whole(1, 65_536),
         default=512,
         metavar="N",
         help="transitions a step (default: 512)",
     )
     parser.add_argument(
         "--lr",
-        type=cli.between(0, 1),
+        type=flags.between(0, 1),
         default=3e-4,
         metavar="F",
         help="learning rate of AdamW (default: 3e-4)",
     )
     parser.add_argument(
         "--gamma",
-        type=cli.between(0, 1),
+        type=flags.between(0, 1),
         default=0.99,
         metavar="F",
         help="discount where there is a bootstrap (default: 0.99)",
@@ -95,8 +96,7 @@ def _market(run: cli.Run) -> "tuple[Market, Rules, Span]":
     from market import Hours, load
 
     settings, facts = run.settings, Path(__file__).resolve().parent / "config"
-    found = run.environment("DAILY_MAX_LOSS_R")
-    rules = settings.rules(float(found.text("DAILY_MAX_LOSS_R") or DAILY_MAX_LOSS_R))
+    rules = settings.rules(_max_loss_r(run))
     hours = Hours(settings.safe_trading_start, settings.safe_trading_end, settings.hard_trading_end)
     market = load(settings.paths.raw, settings.tickers, settings.base_timeframe, hours,
                   read_calendar(facts), read_tariff(facts))  # fmt: skip
@@ -116,8 +116,14 @@ def _holdout(settings: "Settings", market: "Market") -> "Span":
     return span
 
 
+def _max_loss_r(run: cli.Run) -> float:
+    return float(run.environment("DAILY_MAX_LOSS_R").text("DAILY_MAX_LOSS_R") or DAILY_MAX_LOSS_R)
+
+
 def _settings_hash(run: cli.Run) -> str:
-    return hashlib.sha256(run.config_path.read_bytes()).hexdigest()[:12]
+    """Of all that was set: config.json, and the one limit of .env that ends a simulated day."""
+    limit = f"DAILY_MAX_LOSS_R={_max_loss_r(run)!r}".encode()
+    return hashlib.sha256(run.config_path.read_bytes() + b"\0" + limit).hexdigest()[:12]
 
 
 DAILY_MAX_LOSS_R = 3.0  # where .env is silent; live trading asks for it

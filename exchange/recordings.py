@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data import FILLED, PRICES, path_of, read_candles
+from candle_store import FILLED, PRICES, path_of, read_candles
 from exchange.listings import (
     FIRST_DAY,
     FNO_BAND_PERCENT,

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from data import path_of
+from candle_store import path_of
 from facts import read_calendar
 from rulebook.hours import IST, Calendar, SymbolClass
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import complaint_about, path_of, read_candles
+from candle_store import complaint_about, path_of, read_candles
 from outcome import DataError
 from rulebook.hours import IST
 from tests.candles import candles, sessions, write

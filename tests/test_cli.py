@@ -1,5 +1,6 @@
 """The command line of the four scripts, as processes, the way a user meets it."""
 
+import argparse
 import json
 import os
 import signal
@@ -12,8 +13,10 @@ import pytest
 import cli
 import dashboard
 import fetch
+import flags
 import trade
 import train
+from clock import SystemClock
 from tests.conftest import ROOT
 
 PROGRAMS = {
@@ -140,11 +143,11 @@ def test_a_wrong_word_on_the_command_line_is_exit_code_2(house, name, args):
 
 
 def test_values_on_the_command_line_are_typed():
-    assert date(2026, 11, 20) == cli.day("2026-11-20")
-    assert time(15, 8) == cli.clock_time("15:08:00")
-    assert ("INFY", "M&M", "BAJAJ-AUTO") == cli.symbols("infy, M&M,bajaj-auto,INFY")
-    assert 7 == cli.whole(1, 9)("7")
-    assert 0.5 == cli.between(0, 1)("0.5")
+    assert date(2026, 11, 20) == flags.day("2026-11-20")
+    assert time(15, 8) == flags.clock_time("15:08:00")
+    assert ("INFY", "M&M", "BAJAJ-AUTO") == flags.symbols("infy, M&M,bajaj-auto,INFY")
+    assert 7 == flags.whole(1, 9)("7")
+    assert 0.5 == flags.between(0, 1)("0.5")
 
 
 def test_the_last_mode_flag_of_trade_wins():
@@ -171,9 +174,9 @@ def test_functions_run_in_order_then_stages(house):
 
 
 def test_nothing_named_means_all(house):
-    done = house.run("fetch", "--json")
+    done = house.run("fetch", "--json", NSE_URL="http://nse.example")
 
-    assert "the index's list" in json.loads(done.stdout)["error"]
+    assert "NSE_URL" in json.loads(done.stdout)["error"]  # the index is asked first
     assert ("index", "token", "history", "impute") == tuple(t.name for t in fetch.PROGRAM.by_stage()["all"])
 
 
@@ -181,7 +184,8 @@ def test_stage_as_a_flag_still_works_and_says_that_it_is_deprecated(house):
     done = house.run("fetch", "--stage", "token")
 
     assert "fetch.py: --stage is deprecated; write the stage's name alone" in done.stderr
-    assert 1 == done.returncode
+    assert "BROKER_MODE is not set" in done.stderr
+    assert 2 == done.returncode
 
 
 def test_the_configuration_is_printed_and_holds_no_secret(house):
@@ -204,7 +208,7 @@ def test_json_is_one_document_whatever_happens(house):
     )
     assert ["persist_config", "load_config"] == [result["task"] for result in document["results"]]
     document = json.loads(bad.stdout)
-    assert (1, ["load_config"]) == (document["exit_code"], [r["task"] for r in document["results"]])
+    assert (2, ["load_config"]) == (document["exit_code"], [r["task"] for r in document["results"]])
     assert document["error"] in bad.stderr
 
 
@@ -306,3 +310,16 @@ def test_a_reader_that_has_enough_is_no_failure(house):
     os.close(writer)
 
     assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("limit", ["2.0", "4.5"])
+def test_the_hash_of_the_settings_covers_the_loss_limit_that_ends_a_simulated_day(tmp_path, limit):
+    (tmp_path / "config.json").write_text("{}")
+    args = argparse.Namespace(config=str(tmp_path / "config.json"))
+    default, usual, other = (
+        train._settings_hash(cli.Run(args, SystemClock(), environ))
+        for environ in ({}, {"DAILY_MAX_LOSS_R": "3"}, {"DAILY_MAX_LOSS_R": limit})
+    )
+
+    assert default == usual
+    assert default != other

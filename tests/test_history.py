@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from candle_file import CandleFile, Page, Store
-from data import origin_of, path_of, read_candles
+from candle_store import origin_of, path_of, read_candles
 from history import Found, History, Wanted
 from kite.books import CandleRow
 from outcome import DataError, NetworkError
@@ -204,6 +204,16 @@ def test_coarser_bars_are_made_and_not_asked_for(tmp_path):
 
     assert {"5m"} == {page.timeframe for page in broker.asked}
     pd.testing.assert_frame_equal(read_candles(other, "INFY", "15m"), made)
+
+
+def test_a_split_reaches_the_bars_that_are_made(tmp_path):
+    both = {"5m": DAYS[20], "15m": DAYS[0]}
+    fetched(tmp_path, Broker(EVENING - timedelta(days=7)), first_days=both)
+    fetched(tmp_path, Broker(scale=2), first_days=both)
+    fresh = tmp_path / "fresh"
+    fetched(fresh, Broker(scale=2), first_days=both)
+
+    pd.testing.assert_frame_equal(read_candles(fresh, "INFY", "15m"), read_candles(tmp_path, "INFY", "15m"))
 
 
 def test_only_what_lies_before_the_finer_ones_is_asked_for(tmp_path):

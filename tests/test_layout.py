@@ -31,8 +31,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "facts": PLAIN | {"rulebook", "strict_json"},
     "strategies": PLAIN | {"rulebook"},
     "fast": PLAIN | {"rulebook", "strategies"},
-    "data": PLAIN,
-    "market": PLAIN | {"rulebook", "data"},
+    "candle_store": PLAIN | {"files"},
+    "sessions_grid": {"rulebook", "candle_store"},
+    "candle_file": PLAIN | {"rulebook", "candle_store", "sessions_grid"},
+    "history": PLAIN | {"rulebook", "candle_file"},
+    "nse": PLAIN | {"files", "net", "rulebook"},
+    "features": set(),
+    "processed": PLAIN | {"files", "candle_store", "fast", "features", "sessions_grid"},
+    "data": PLAIN | FACTS | {"settings", "candle_store", "sessions_grid", "processed"},
+    "market": PLAIN | {"rulebook", "candle_store"},
     "stats": {"rulebook"},
     "luck": {"stats"},
     "report_summary": {"luck", "stats", "rulebook"},
@@ -42,20 +49,36 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"files", "report_page", "report_summary", "stats", "rulebook"},
     "backtest": PLAIN | {"rulebook", "strategies", "fast", "market", "stats", "report_summary"},
     "addresses": PLAIN,
-    "followed_clock": PLAIN,
+    "followed_clock": PLAIN | {"addresses"},
     "kite": PLAIN | {"net", "rulebook"},
     "login": PLAIN | {"files", "rulebook"},
     "order_desk": PLAIN | {"kite", "rulebook"},
     "broker": PLAIN | {"kite", "rulebook"},
-    "exchange": PLAIN | FACTS | {"kite", "strict_json", "data"},
+    "paper_quotes": {"kite", "rulebook"},
+    "paper_account": {"paper_quotes", "kite", "rulebook"},
+    "paper_checks": {"paper_account", "paper_quotes", "kite", "rulebook"},
+    "paper_book": {"paper_checks", "paper_account", "paper_quotes", "kite", "rulebook"},
+    "paper_file": PLAIN | {"files", "paper_account"},
+    "paper": PLAIN
+    | {"files", "net", "kite", "rulebook", "paper_file", "paper_book", "paper_checks"}
+    | {"paper_account", "paper_quotes"},
+    "exchange": PLAIN | FACTS | {"kite", "strict_json", "candle_store"},
     "contradictions": {"settings"},  # for names of types only
     "settings": PLAIN | {"files", "contradictions", "rulebook"},
     "environment": PLAIN | {"settings"},
-    "cli": PLAIN | {"settings", "environment", "locks", "logs", "redaction"},
-    "fetch": PLAIN | FACTS | {"cli", "settings", "environment", "net", "files"},
-    "train": PLAIN | FACTS | {"cli", "settings", "market", "backtest", "report", "strategies"},
-    "trade": PLAIN | FACTS | {"cli", "settings", "environment"},
-    "dashboard": PLAIN | FACTS | {"cli", "settings", "environment"},
+    "flags": set(),
+    "cli": PLAIN
+    | {"settings", "environment", "locks", "logs", "redaction", "followed_clock"},
+    "progress": PLAIN,
+    "connection": PLAIN | {"addresses", "environment", "kite", "locks", "settings"},
+    "fetching": PLAIN
+    | FACTS
+    | {"addresses", "broker", "candle_file", "candle_store", "cli", "connection", "files", "history", "kite"}
+    | {"login", "net", "nse", "processed", "progress", "rulebook", "sessions_grid", "settings"},
+    "fetch": PLAIN | {"cli", "flags", "settings", "fetching", "data"},
+    "train": PLAIN | FACTS | {"cli", "flags", "settings", "market", "backtest", "report", "strategies"},
+    "trade": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
+    "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
 }
 HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     "net": {"httpx", "httpcore"},  # whoever imports net.py is about to talk
@@ -65,8 +88,9 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
         for name in ("fast", "stats", "luck", "report_summary", "report_candles", "report_page", "backtest")
     },
     "market": {"numpy", "pandas"},
+    **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
     "exchange": {"numpy", "h11", "websockets"},
-    "kite": {"kiteconnect", "requests", "websockets"},  # sdk.py and ticker.py, which nobody imports in vain
+    "kite": {"kiteconnect", "requests", "urllib3", "websockets"},  # sdk.py and ticker.py, which nobody imports in vain
 }
 LIGHT = {"annotated_types"}
 
@@ -84,6 +108,7 @@ TOO_LONG: dict[str, str] = {}
 TOO_SHORT = {
     "clock.py": "one question, and nothing to merge it with",
     "outcome.py": "one question, and everything imports it",
+    "flags.py": "one question, and command lines ask it",
     "kite/forms.py": "one question: orders in the broker's spelling",
     "kite/inbox.py": "one question, and threads meet in it",
     "dashboard.py": "its pages come with a later version",

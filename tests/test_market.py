@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import RUPEES_LEAST, RUPEES_MOST
+from candle_store import RUPEES_LEAST, RUPEES_MOST
 from facts import read_tariff
 from market import Hours, load
 from outcome import ConfigError, DataError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import FILLED, path_of, read_candles
+from candle_store import FILLED, path_of, read_candles
 from features import NAMES
 from outcome import DataError
 from processed import Recipe, bars_of, build, columns_of, load

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import FILLED, PRICES, complaint_about, read_candles
+from candle_store import FILLED, PRICES, complaint_about, read_candles
 from facts import read_calendar
 from rulebook.hours import IST, SymbolClass
 from sessions_grid import Cause, Grid, gaps, imputed, resampled
