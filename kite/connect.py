@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final, Protocol
 
-from clock import Clock
+from clock import Clock, SystemClock
 from kite.client import KiteClient
 from kite.rates import Rates
 from kite.routes import Transport
@@ -34,8 +34,12 @@ def connect(
     rates: Rates,
     rng: Random,
 ) -> KiteClient:
-    """A client that is ready to ask; without a token it can log in and nothing else."""
-    client = KiteClient(transport(mode, addresses, api_key, clock, rng), rates, clock, rng)
+    """A client that is ready to ask; without a token it can log in and nothing else.
+
+    How often one may ask is counted by the broker's clock, which may be a followed one. How long an answer
+    may take is this machine's time: at sixty times the pace of life, ten seconds would be over at once.
+    """
+    client = KiteClient(transport(mode, addresses, api_key, SystemClock(), rng), rates, clock, rng)
     client.use_token(token)
     return client
 
