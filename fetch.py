@@ -115,6 +115,7 @@ PROGRAM = cli.Program(
             exclusive=True,
         ),
         Task("login", "the daily login: opens the page, takes the token, writes .env", _task("log_in")),
+        Task("coverage", "which sessions are on disk, and why not the others", _task("report_coverage")),
         Task("doctor", "check the installation and say how to mend it", cli.later("the doctor")),
     ),
     everything=("index", "token", "history", "impute"),

@@ -21,6 +21,7 @@ from candle_file import Candle, Page, Store, frame_of
 from cli import Answer, Run
 from clock import SystemClock
 from connection import Connection, connected, revealed
+from coverage import as_text, covered
 from facts import read_calendar
 from files import write_atomically
 from history import Found, History, Wanted
@@ -33,7 +34,7 @@ from nse import USER_AGENT, Constituents, NseSite, kept_industries
 from outcome import ConfigError
 from processed import Recipe, build
 from progress import Requests
-from rulebook.hours import IST
+from rulebook.hours import IST, ist_day
 from sessions_grid import Grid, imputed
 from settings import Settings, load_config, persist_config
 
@@ -248,6 +249,21 @@ def fetch_history(run: Run, ticker: str, timeframe: str, start: datetime, end: d
 def save_history(run: Run, frame: "pd.DataFrame", ticker: str, timeframe: str) -> Path:
     origin = candle_store.Origin("save_history", run.clock.now(), adjusted=False)
     return candle_store.add_candles(run.settings.paths.raw, ticker, timeframe, frame, origin)
+
+
+def report_coverage(run: Run) -> Answer:
+    """Of what is wanted: the configured timeframes and first days, up to the last session that is over."""
+    settings, calendar = run.settings, read_calendar(CONFIG)
+    tickers = run.args.symbols or tuple(settings.tickers)
+    if not tickers:
+        raise ConfigError("config.tickers is empty; fill it with: python fetch.py index, or name --symbols")
+    last = calendar.previous_session(ist_day(last_moment(run)))
+    found = [
+        each
+        for timeframe, first in first_days(run, settings).items()
+        for each in covered(settings.paths.raw, tickers, Grid(calendar, timeframe), first, last)
+    ]
+    return Answer([each.as_json() for each in found], as_text(found))
 
 
 # --- filling and features -------------------------------------------------------------------------------

@@ -197,6 +197,18 @@ def test_where_candles_are_from_stands_beside_them(ours):
     assert ("Kite Connect", "2026-11-02") == (origin.source, str(origin.asked_from))
 
 
+def test_coverage_tells_what_is_whole_and_what_is_not(ours):
+    ours.fetch("--symbols", "INFY", "history")
+    text = ours.fetch("--symbols", "INFY,TCS", "--fn", "coverage").stdout
+    told = json.loads(ours.fetch("--symbols", "INFY,TCS", "--fn", "coverage", "--json").stdout)
+    infy, *_, tcs = told["results"][0]["result"]
+
+    assert "5m: 1 of 2 tickers have every bar of every session" in text
+    assert "  TCS: nothing on disk; get it with: python fetch.py history" in text
+    assert (infy["sessions"], []) == (infy["whole"], infy["gaps"])
+    assert "missing" == tcs["gaps"][0]["cause"]
+
+
 def test_the_functions_that_other_code_calls(ours):
     code = """
 import fetch, json

@@ -69,11 +69,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flags": set(),
     "cli": PLAIN
     | {"settings", "environment", "locks", "logs", "redaction", "followed_clock"},
+    "coverage": {"candle_store", "sessions_grid", "rulebook"},
     "progress": PLAIN,
     "connection": PLAIN | {"addresses", "environment", "kite", "locks", "settings"},
     "fetching": PLAIN
     | FACTS
-    | {"addresses", "broker", "candle_file", "candle_store", "cli", "connection", "files", "history", "kite"}
+    | {"addresses", "broker", "candle_file", "candle_store", "cli", "connection", "coverage", "files", "history", "kite"}
     | {"login", "net", "nse", "processed", "progress", "rulebook", "sessions_grid", "settings"},
     "fetch": PLAIN | {"cli", "flags", "settings", "fetching", "data"},
     "train": PLAIN | FACTS | {"cli", "flags", "settings", "market", "backtest", "report", "strategies"},
