@@ -5,6 +5,7 @@ keeps the configuration it began with.
 """
 
 import logging
+import select
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -123,7 +124,10 @@ def log_in(run: Run) -> Answer:
             import webbrowser
 
             webbrowser.open(address)
-            request_token = login.catch_redirect(state, SystemClock())
+            sys.stderr.write(
+                "Waiting for the browser; or paste the address that it ended at, and press enter.\n"
+            )
+            request_token = login.catch_redirect(state, SystemClock(), typed=_typed_line)
         else:
             sys.stderr.write("Then paste the address that the browser ended at, and press enter:\n")
             request_token = login.request_token_in(sys.stdin.readline(), state)
@@ -135,6 +139,11 @@ def log_in(run: Run) -> Answer:
         f"logged in: {at.env_file} has the token (...{session.access_token[-4:]}), good until "
         f"{dies:%d %b %H:%M} IST",
     )
+
+
+def _typed_line() -> str | None:
+    """What a person has typed meanwhile."""
+    return sys.stdin.readline() if select.select([sys.stdin], [], [], 0)[0] else None
 
 
 # --- candles --------------------------------------------------------------------------------------------

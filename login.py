@@ -73,9 +73,21 @@ def _query_of(text: str) -> dict[str, str]:
         return {}
 
 
-def catch_redirect(state: str, clock: Clock, port: int = REDIRECT_PORT, wait_s: float = WAIT_S) -> str:
+def nothing_typed() -> str | None:
+    """For where nobody sits at a terminal."""
+    return None
+
+
+def catch_redirect(
+    state: str,
+    clock: Clock,
+    port: int = REDIRECT_PORT,
+    wait_s: float = WAIT_S,
+    typed: Callable[[], str | None] = nothing_typed,
+) -> str:
     """Listen on loopback until the browser comes back with the right state; its request_token.
 
+    `typed` is asked now and then: who has the browser elsewhere pastes the address that it ended at.
     A person is waited for, so the clock is this machine's. Browsers open connections that they may need
     and say nothing on them: each has a thread, and is dropped after a while.
     """
@@ -110,6 +122,8 @@ def catch_redirect(state: str, clock: Clock, port: int = REDIRECT_PORT, wait_s: 
             if clock.monotonic() > over_s:
                 raise NetworkError(f"nobody came back within {wait_s:.0f} s; log in again, or paste")
             server.handle_request()
+            if (text := typed()) is not None:
+                return request_token_in(text, state)
     return caught[0]
 
 

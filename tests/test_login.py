@@ -372,3 +372,14 @@ def test_a_file_that_is_no_text_is_left_alone(tmp_path):
 
 def test_the_checksum_is_the_sha256_of_key_token_and_secret():
     assert "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" == login.checksum("a", "b", "c")
+
+
+def test_who_has_the_browser_elsewhere_pastes_the_address():
+    state = login.new_state()
+    lines = iter(
+        [None, f"http://127.0.0.1:8710/?request_token=abcdefgh12345678&status=success&state={state}\n"]
+    )
+
+    assert "abcdefgh12345678" == login.catch_redirect(
+        state, SystemClock(), port=free_port(), typed=lambda: next(lines)
+    )
