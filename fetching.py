@@ -21,8 +21,8 @@ from broker import INTERVALS
 from candle_file import Candle, Page, Store, frame_of
 from cli import Answer, Run
 from clock import SystemClock
+from completeness import as_text, covered
 from connection import Connection, connected, revealed
-from coverage import as_text, covered
 from facts import read_calendar
 from files import write_atomically
 from history import Found, History, Wanted

@@ -67,14 +67,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": PLAIN | {"files", "contradictions", "rulebook"},
     "environment": PLAIN | {"settings"},
     "flags": set(),
-    "cli": PLAIN
-    | {"settings", "environment", "locks", "logs", "redaction", "followed_clock"},
-    "coverage": {"candle_store", "sessions_grid", "rulebook"},
+    "cli": PLAIN | {"settings", "environment", "locks", "logs", "redaction", "followed_clock"},
+    "completeness": {"candle_store", "sessions_grid", "rulebook"},
     "progress": PLAIN,
     "connection": PLAIN | {"addresses", "environment", "kite", "locks", "settings"},
     "fetching": PLAIN
     | FACTS
-    | {"addresses", "broker", "candle_file", "candle_store", "cli", "connection", "coverage", "files", "history", "kite"}
+    | {
+        "addresses",
+        "broker",
+        "candle_file",
+        "candle_store",
+        "cli",
+        "connection",
+        "completeness",
+        "files",
+        "history",
+        "kite",
+    }
     | {"login", "net", "nse", "processed", "progress", "rulebook", "sessions_grid", "settings"},
     "fetch": PLAIN | {"cli", "flags", "settings", "fetching", "data"},
     "train": PLAIN | FACTS | {"cli", "flags", "settings", "market", "backtest", "report", "strategies"},
@@ -91,7 +101,12 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     "market": {"numpy", "pandas"},
     **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
     "exchange": {"numpy", "h11", "websockets"},
-    "kite": {"kiteconnect", "requests", "urllib3", "websockets"},  # sdk.py and ticker.py, which nobody imports in vain
+    "kite": {
+        "kiteconnect",
+        "requests",
+        "urllib3",
+        "websockets",
+    },  # sdk.py and ticker.py, which nobody imports in vain
 }
 LIGHT = {"annotated_types"}
 
