@@ -64,10 +64,10 @@ class Span:
 
 def walk(market: Market, strategy: Strategy, rules: Rules, span: Span) -> Ran:
     """Trades of those days; what came before only warms the strategy and the average range."""
-    said = _signals(strategy, market.table, market.tickers)
-    said.action[: market.row_of(span.first)] = 0
-    said.action[market.row_of(span.last + timedelta(days=1)) :] = 0
-    found = fast.simulate(market.table, market.fixed, rules, said, market.finer, market.first_fine)
+    _refuse_side_channels(strategy)
+    heard = range(market.row_of(span.first), market.row_of(span.last + timedelta(days=1)))
+    found = fast.backtest(market.table, market.fixed, rules, strategy, market.tickers, heard,
+                          market.finer, market.first_fine)  # fmt: skip
     return Ran(tuple(closed_trades(market.tickers, found)), found.tallies)
 
 
@@ -109,11 +109,12 @@ def closed_trades(tickers: Sequence[str], found: fast.Walked) -> list[ClosedTrad
 
 
 def _with_moves(found: fast.Walked) -> Iterator[tuple[list[int], list[tuple[int, int]]]]:
-    """Each trade with its stop's moves. Trades and moves of a ticker both stand in order of time."""
+    """Each trade, in order of time, with its stop's moves; those of a ticker stand in that order, too."""
     waiting: dict[int, deque[tuple[int, int]]] = {}
     for s, at_s, stop in found.moves.tolist():
         waiting.setdefault(s, deque()).append((at_s, stop))
-    for row in found.trades.tolist():
+    in_order = np.lexsort((found.trades[:, tables.T_TICKER], found.trades[:, tables.T_EXITED]))
+    for row in found.trades[in_order].tolist():
         moves, later = waiting.get(row[tables.T_TICKER], deque()), []
         while moves and moves[0][0] <= row[tables.T_EXITED]:
             later.append(moves.popleft())
@@ -286,6 +287,11 @@ def _compare_walks(
 
 
 def _signals(strategy: Strategy, table: tables.Table, tickers: Sequence[str]) -> fast.Signals:
+    _refuse_side_channels(strategy)
+    return fast.signals(strategy, table, tickers)
+
+
+def _refuse_side_channels(strategy: Strategy) -> None:
     """Only of a strategy that can know nothing but its bars: a tape kept in the file would not be noticed
     by any comparison, for it says the same whatever is done to the future that it is shown."""
     assert isinstance(strategy.step, FunctionType)
@@ -295,7 +301,6 @@ def _signals(strategy: Strategy, table: tables.Table, tickers: Sequence[str]) ->
             f"strategy {strategy.name}: {found}; a step may use whole and decimal constants, plain functions "
             "of its file and math, and nothing that could hold the future (docs/strategies.md)"
         )
-    return fast.signals(strategy, table, tickers)
 
 
 def _side_channels(function: FunctionType, above: tuple[FunctionType, ...] = ()) -> Iterator[str]:

@@ -3,15 +3,18 @@
 `compiled` takes a plain function of rulebook/ or strategies/ and returns it compiled by numba, with
 every function of ours that it calls compiled likewise: the code objects are the very ones that the
 live loop runs, only their names are bound to compiled callees. `signals` runs a strategy's step over
-every bar; `simulate` walks a table and what was said about it with walk.walk.
+every bar; `simulate` walks a table and what was said about it with walk.walk; `backtest` does both.
 
 The only file that knows numba. Compiled code is kept on disk under a hash of all sources, because
 numba's own cache does not notice that a callee in another file has changed.
 """
 
+import gc
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,16 +24,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outcome import SuiteError
+from outcome import ConfigError, SuiteError
 from rulebook import tables
 from rulebook.rules import Rules
 from rulebook.tables import Fixed, Result, Table
 from rulebook.walk import walk
-from strategies import Strategy
+from strategies import GUIDE, Strategy
 
 ROOT = Path(__file__).resolve().parent
 OURS = ("rulebook", "strategies", "features")
 Ints = NDArray[np.int64]
+Spans = Iterator[tuple[int, int]]  # first row, and the one after the last
+ROWS_AT_ONCE = 512  # what is said about them fits into the cache of one core, prices beside it
 ROOM = 1 << 16  # trades; memory that is not written is not taken
 
 
@@ -87,19 +92,62 @@ class Signals:
 
 def signals(strategy: Strategy, table: Table, tickers: Sequence[str]) -> Signals:
     """The strategy's answer to every traded bar, by its own `step`."""
-    shape = table.close.shape
-    state = np.array([strategy.new_state(ticker) for ticker in tickers], np.float64).reshape(shape[1], -1)
-    found = Signals(np.zeros(shape, np.int8), np.zeros(shape, np.float64))
-    counts = np.full((shape[1], 2), -1, np.int64)
+    rows = table.close.shape[0]
+    found = _silence(rows, len(tickers))
+    for _ in _told(strategy, table, tickers, found, rows):
+        pass
+    return found
+
+
+def _silence(rows: int, tickers: int) -> Signals:
+    return Signals(np.zeros((rows, tickers), np.int8), np.zeros((rows, tickers), np.float64))
+
+
+def _told(
+    strategy: Strategy, table: Table, tickers: Sequence[str], into: Signals, rows_at_once: int
+) -> Spans:
+    """From row to row; `into` holds what is said about these, from row 0 on, until the next are asked for."""
+    rows = table.close.shape[0]
+    state = np.array([strategy.new_state(ticker) for ticker in tickers], np.float64).reshape(len(tickers), -1)
+    session_bars = np.zeros(len(tickers), np.int64)
     # The module's name holds the file's path: what is kept on disk refers to PARAMETERS by that name.
     where = strategy.step.__module__.rpartition(".")[2]
-    tell = _teller(strategy.step, f"{where}_{hashlib.sha256(strategy.source).hexdigest()[:16]}")
-    if tell(table, strategy.parameters, state, counts, found.action, found.confidence):
-        raise SuiteError(
-            f"strategy {strategy.name} answered something else than an action of 1, -1 or 0 "
-            "with a confidence within [0, 1]; the event path names the bar"
-        )
-    return found
+    with _blame(strategy):
+        tell = _teller(strategy.step, f"{where}_{hashlib.sha256(strategy.source).hexdigest()[:16]}")
+    for first in range(0, rows, rows_at_once):
+        end = min(first + rows_at_once, rows)
+        with _blame(strategy):
+            wrong = tell(
+                table, strategy.parameters, first, end, state, session_bars, into.action, into.confidence
+            )
+        if wrong:
+            raise SuiteError(
+                f"strategy {strategy.name} answered something else than an action of 1, -1 or 0 "
+                "with a confidence within [0, 1]; the event path names the bar"
+            )
+        yield first, end
+
+
+@contextmanager
+def _blame(strategy: Strategy) -> Iterator[None]:
+    """What goes wrong in a user's own step is told as a matter of his file."""
+    from numba.core.errors import NumbaError, UnsupportedBytecodeError
+
+    file = Path(strategy.step.__code__.co_filename)
+    try:
+        yield
+    except (ArithmeticError, ValueError) as error:
+        raise ConfigError(
+            f"strategy {file}: step failed with {error or type(error).__name__}; ask for that case before "
+            f"it is computed, every price is above 0 but a difference or a cell of state can be 0; {GUIDE}"
+        ) from error
+    except (NumbaError, UnsupportedBytecodeError, NotImplementedError, RuntimeError) as error:
+        found = re.search(rf'{re.escape(file.name)}", line (\d+)', str(error))
+        line = f":{found.group(1)}" if found else ""
+        raise ConfigError(
+            f"strategy {file}{line}: step cannot be compiled; it may use whole and decimal numbers, its own "
+            f"row of state, math and plain functions of its file, no list, dict or text; {GUIDE}"
+        ) from error
 
 
 def STEP(*_: Any) -> tuple[int, float]:  # noqa: N802  (a constant to the code that is compiled)
@@ -114,21 +162,25 @@ def _teller(step: FunctionType, name: str) -> Callable[..., Any]:
     return _compiled(_tell, f"_tell_{name}", True, {"STEP": _compiled(step, step.__qualname__, False)})
 
 
-def _tell(table: Table, p: Any, state: Any, counts: Any, action: Any, confidence: Any) -> int:
-    """Answers how many answers were none; `counts` holds each ticker's session bar and day."""
-    rows, tickers = table.close.shape
+def _tell(
+    table: Table, p: Any, first: int, end: int, state: Any, session_bars: Any, action: Any, confidence: Any
+) -> int:
+    """Rows `first` to `end`, written from row 0 on. Answers how many answers were none."""
+    tickers = table.close.shape[1]
     wrong = 0
-    for row in range(rows):
-        day = table.day[row]
+    for row in range(first, end):
+        if row > 0 and table.day[row] != table.day[row - 1]:
+            for s in range(tickers):
+                session_bars[s] = 0
         for s in range(tickers):
+            action[row - first, s] = 0
             if table.close[row, s] != 0:
-                counts[s, 0] = counts[s, 0] + 1 if counts[s, 1] == day else 0
-                counts[s, 1] = day
                 said, sure = STEP(
-                    state[s], p, counts[s, 0], table.open[row, s], table.high[row, s],
+                    state[s], p, session_bars[s], table.open[row, s], table.high[row, s],
                     table.low[row, s], table.close[row, s], table.volume[row, s],
                 )  # fmt: skip
-                action[row, s], confidence[row, s] = said, sure
+                session_bars[s] += 1
+                action[row - first, s], confidence[row - first, s] = said, sure
                 wrong += said < -1 or said > 1 or not 0.0 <= sure <= 1.0
     return wrong
 
@@ -138,7 +190,10 @@ def _tell(table: Table, p: Any, state: Any, counts: Any, action: Any, confidence
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What a walk found: a row a trade, a row a stop's move, and the tallies (tables.py names them)."""
+    """What a walk found: a row a trade, a row a stop's move, and the tallies (tables.py names them).
+
+    Trades of a ticker stand in order of time, and so do its moves; those of different tickers do not.
+    """
 
     trades: Ints
     moves: Ints
@@ -154,19 +209,77 @@ def simulate(
     first_fine: Ints | None = None,
     room: int = ROOM,
 ) -> Walked:
-    """All trades of a table. Room for them is doubled until they fit; the walk itself never allocates."""
+    """All trades of a table about which everything has been said."""
     rows = table.close.shape[0]
+    return _walked(table, fixed, rules, said, lambda: iter([(0, rows)]), finer, first_fine, room)
+
+
+def backtest(
+    table: Table,
+    fixed: Fixed,
+    rules: Rules,
+    strategy: Strategy,
+    tickers: Sequence[str],
+    heard: range | None = None,
+    finer: Table | None = None,
+    first_fine: Ints | None = None,
+    room: int = ROOM,
+) -> Walked:
+    """All trades of a strategy; what it says outside of the rows `heard` only warms it.
+
+    The same as `simulate` of `signals`, some rows at a time: what is said is walked while the processor's
+    cache still has it, and it never stands in memory as a whole.
+    """
+    said = _silence(ROWS_AT_ONCE, len(tickers))
+    rows = range(table.close.shape[0]) if heard is None else heard
+
+    def spans() -> Spans:
+        for first, end in _told(strategy, table, tickers, said, ROWS_AT_ONCE):
+            said.action[: max(0, rows.start - first)] = 0
+            said.action[max(0, rows.stop - first) :] = 0
+            yield first, end
+
+    return _walked(table, fixed, rules, said, spans, finer, first_fine, room)
+
+
+def _walked(
+    table: Table,
+    fixed: Fixed,
+    rules: Rules,
+    said: Signals,
+    spans: Callable[[], Spans],
+    finer: Table | None,
+    first_fine: Ints | None,
+    room: int,
+) -> Walked:
+    """Room for trades is doubled until they fit; the walk itself never allocates."""
+    rows, tickers = table.close.shape
     if finer is None or first_fine is None:
         finer, first_fine = table, np.zeros(rows + 1, np.int64)
     while True:
-        held, sums, result = _memory(table.close.shape[1], room)
-        compiled(walk)(
-            table, finer, first_fine, fixed, rules, said.action, said.confidence, held, sums, result
-        )
+        held, sums, result = _memory(tickers, room)
+        with _garbage_kept():
+            for first, end in spans():
+                compiled(walk)(
+                    table, finer, first_fine, fixed, rules, said.action, said.confidence, first, end,
+                    held, sums, result,
+                )  # fmt: skip
         trades, moves = result.tallies[tables.TRADES], result.tallies[tables.STOP_MOVES]
         if max(trades, moves // tables.MOVES_A_TRADE) <= room:
             return Walked(result.trades[:trades], result.moves[:moves], result.tallies)
         room = 2 * max(room, int(trades))
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """The compiler makes millions of objects that live on; looking for dead ones is a tenth of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _memory(tickers: int, room: int) -> tuple[Ints, Ints, Result]:

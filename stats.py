@@ -200,7 +200,9 @@ def block_length(days: int) -> float:
     return float(max(1, round(days ** (1 / 3))))
 
 
-def resampled_days(days: int, rng: np.random.Generator, resamples: int, mean_block: float) -> Iterator[Whole]:
+def resampled_days(
+    days: int, rng: np.random.Generator, resamples: int, mean_block: float, cells_at_once: int = CELLS_AT_ONCE
+) -> Iterator[Whole]:
     """Indices of days, a resample a row, some rows at a time. Stationary bootstrap (Politis and Romano 1994).
 
     From one day to the next a resample goes on with the day that followed, or with probability
@@ -208,7 +210,7 @@ def resampled_days(days: int, rng: np.random.Generator, resamples: int, mean_blo
     """
     if mean_block < 1:
         raise ValueError(f"mean_block {mean_block}: a block holds at least one day")
-    at_once = max(1, CELLS_AT_ONCE // days)
+    at_once = max(1, cells_at_once // days)
     steps = np.arange(days)
     for first in range(0, resamples, at_once):
         shape = (min(at_once, resamples - first), days)

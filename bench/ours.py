@@ -32,7 +32,7 @@ def sma(path: Path) -> Program:
     names = [f"T{s:02d}" for s in range(tickers)]
 
     def run() -> fast.Walked:
-        return fast.simulate(table, fixed, rules, fast.signals(strategy, table, names))
+        return fast.backtest(table, fixed, rules, strategy, names)
 
     def save(found: fast.Walked, to: Path) -> None:
         compare.save(to, _trades(found, table))

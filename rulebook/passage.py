@@ -43,18 +43,18 @@ from rulebook.tables import (
     ENTERED,
     ENTERING,
     ENTRY,
-    FREE,
+    EXITING,
+    FLAT,
     GAP,
     GOAL,
-    HELD,
     INTENDED,
-    LEAVING,
     LEFT,
     LONG_AGO,
     MOVED,
     MOVES,
     OUT,
     PAID_IN,
+    PROTECTED,
     QTY,
     REASON,
     RESOLVED,
@@ -95,81 +95,121 @@ def inside(
     held: Any, sums: Any, result: Result,
 ) -> None:  # fmt: skip
     """The next bar of a ticker that has an order or a position; through its finer bars where there are."""
-    day, opening = table.day[row], table.open[row, s]
     held[s, ROW] = row
     if table.close[row, s] == 0:
         if held[s, STATE] == ENTERING:  # nobody traded while the entry lived
             drop_entry(s, held, sums)
         return
     held[s, CLOSE] = table.close[row, s]
-    if held[s, STATE] == LEAVING:
-        leave(table, row, 0, day, s, opening, fixed, rules, held, sums, result)
+    day, opened_s = table.day[row], table.opened_s[row]
+    tick, lot, rates = fixed.tick[s], fixed.lot[s], fixed.rates[day]
+    if held[s, STATE] == EXITING:
+        leave(
+            table.open[row, s],
+            opened_s,
+            volume_of(table, row, s, rules),
+            s,
+            tick,
+            lot,
+            rates,
+            rules,
+            held,
+            sums,
+            result,
+        )
         return
     if held[s, STATE] == ENTERING:
-        enter(table, row, s, opening, fixed, rules, held, sums)
-    if held[s, STATE] == HELD and not is_quiet(table, row, day, s, fixed, rules, held):
-        along(table, finer, first_fine, row, s, fixed, rules, held, sums, result)
-
-
-def along(
-    table: Table, finer: Table, first_fine: Any, row: int, s: int, fixed: Fixed, rules: Rules,
-    held: Any, sums: Any, result: Result,
-) -> None:  # fmt: skip
-    """The bar's path, or those of the minutes inside it where this ticker has any."""
-    day, first, end = table.day[row], first_fine[row], first_fine[row + 1]
-    has_minutes = False
-    for fine in range(first, end):
-        has_minutes = has_minutes or finer.close[fine, s] != 0
-    if order_matters(table, row, s, fixed, rules, held):
-        result.tallies[RESOLVED if has_minutes else BOTH_MATTERED] += 1
-    if not has_minutes:
-        through(table, row, day, s, fixed, rules, held, sums, result)
+        enter(
+            table.open[row, s],
+            opened_s,
+            volume_of(table, row, s, rules),
+            s,
+            tick,
+            lot,
+            rates,
+            rules,
+            held,
+            sums,
+        )
+    if held[s, STATE] != PROTECTED:
         return
-    for fine in range(first, end):
-        if finer.close[fine, s] != 0:
-            through(finer, fine, day, s, fixed, rules, held, sums, result)
-
-
-def is_quiet(table: Table, row: int, day: int, s: int, fixed: Fixed, rules: Rules, held: Any) -> bool:
-    """Whether no point of this bar can do more than move an extreme, which is then done: most bars."""
-    sign = held[s, SIGN]
+    sign, safe_end_s = held[s, SIGN], fixed.safe_end_s[day, fixed.klass[s]]
     against, with_us = adverse_first(sign, table.high[row, s], table.low[row, s])
-    if is_hit(sign, held[s, RESTING], against) or is_crossed(sign, held[s, TRAILING], against):
+    is_late = rules.is_intraday and table.second[row] + point_second(3, table.length_s) >= safe_end_s
+    if is_late or not is_quiet(against, with_us, s, tick, rules, held):
+        along(table, finer, first_fine, row, s, safe_end_s, tick, lot, rates, rules, held, sums, result)
+
+
+def volume_of(table: Table, row: int, s: int, rules: Rules) -> int:
+    """Read only where a share of it is a limit: fetching it from memory costs more than a trade's sums."""
+    return int(table.volume[row, s]) if rules.volume_share_milli > 0 else 0
+
+
+def is_quiet(against: int, with_us: int, s: int, tick: int, rules: Rules, held: Any) -> bool:
+    """Whether no point of this bar can do more than move an extreme, which is then done: most bars."""
+    sign, resting, trailing, best = held[s, SIGN], held[s, RESTING], held[s, TRAILING], held[s, BEST]
+    is_led = rules.trail_milli > 0 or held[s, GOAL] > 0
+    if not is_untouched(sign, resting, trailing, best, against, with_us, is_led):
         return False
-    # What is always so or never so is asked first: a guess of the processor that fails costs as much
-    # as all the rest of a quiet bar.
-    if (rules.trail_milli > 0 or held[s, GOAL] > 0) and sign * (with_us - held[s, BEST]) > 0:
+    if is_worth_moving(sign, resting, trailing, held[s, RISK], tick):
         return False
-    if is_worth_moving(sign, held[s, RESTING], held[s, TRAILING], held[s, RISK], fixed.tick[s]):
-        return False
-    last_s = table.second[row] + point_second(3, table.length_s)
-    if rules.is_intraday and last_s >= fixed.safe_end_s[day, fixed.klass[s]]:
-        return False
-    held[s, BEST] = better(sign, held[s, BEST], with_us)
+    held[s, BEST] = better(sign, best, with_us)
     held[s, WORST] = worse(sign, held[s, WORST], against)
     return True
 
 
-def order_matters(table: Table, row: int, s: int, fixed: Fixed, rules: Rules, held: Any) -> bool:
+def is_untouched(
+    sign: int, resting: int, trailing: int, best: int, against: int, with_us: int, is_led: bool
+) -> bool:
+    """Whether a bar of these extremes reaches neither the stop nor the trail, nor what leads them on."""
+    if is_hit(sign, resting, against) or is_crossed(sign, trailing, against):
+        return False
+    # What is always so or never so is asked first: a guess of the processor that fails costs as much
+    # as all the rest of a quiet bar.
+    return not is_led or sign * (with_us - best) <= 0
+
+
+def along(
+    table: Table, finer: Table, first_fine: Any, row: int, s: int, safe_end_s: int, tick: int, lot: int,
+    rates: Any, rules: Rules, held: Any, sums: Any, result: Result,
+) -> None:  # fmt: skip
+    """The bar's path, or those of the minutes inside it where this ticker has any."""
+    first, end = first_fine[row], first_fine[row + 1]
+    has_minutes = False
+    for fine in range(first, end):
+        has_minutes = has_minutes or finer.close[fine, s] != 0
+    if order_matters(table.high[row, s], table.low[row, s], s, tick, rules, held):
+        result.tallies[RESOLVED if has_minutes else BOTH_MATTERED] += 1
+    # One loop for both: a call is compiled anew at every place where it stands.
+    bars = finer if has_minutes else table
+    if not has_minutes:
+        first, end = row, row + 1
+    for each in range(first, end):
+        if bars.close[each, s] != 0:
+            through(bars, each, s, safe_end_s, tick, lot, rates, rules, held, sums, result)
+
+
+def order_matters(high: int, low: int, s: int, tick: int, rules: Rules, held: Any) -> bool:
     """Whether the bar would end otherwise if its other extreme had come first."""
     sign = held[s, SIGN]
-    against, with_us = adverse_first(sign, table.high[row, s], table.low[row, s])
+    against, with_us = adverse_first(sign, high, low)
     if sign * (with_us - held[s, BEST]) <= 0:
         return False
     is_stopped = is_hit(sign, held[s, RESTING], against)
     if is_reached(sign, held[s, GOAL], with_us):
         return bool(is_stopped)
-    trail = trailed(sign, held[s, TRAILING], with_us, held[s, RISK], rules.trail_milli, fixed.tick[s])
+    trail = trailed(sign, held[s, TRAILING], with_us, held[s, RISK], rules.trail_milli, tick)
     return bool(trail != held[s, TRAILING] and (is_stopped or is_hit(sign, trail, against)))
 
 
 def through(
-    table: Table, row: int, day: int, s: int, fixed: Fixed, rules: Rules, held: Any, sums: Any, result: Result
-) -> None:
+    table: Table, row: int, s: int, safe_end_s: int, tick: int, lot: int, rates: Any, rules: Rules,
+    held: Any, sums: Any, result: Result,
+) -> None:  # fmt: skip
     """The four points of one traded bar, until the position is gone."""
     against, with_us = adverse_first(held[s, SIGN], table.high[row, s], table.low[row, s])
     for point in range(4):
-        if held[s, STATE] != HELD:
+        if held[s, STATE] != PROTECTED:
             return
         price = table.open[row, s]
         if point == 1:
@@ -180,37 +220,39 @@ def through(
                 price = held[s, GOAL]
         elif point == 3:
             price = table.close[row, s]
-        touch(table, row, point, price, day, s, fixed, rules, held, sums, result)
+        after_s = point_second(point, table.length_s)
+        is_late = rules.is_intraday and table.second[row] + after_s >= safe_end_s
+        reason = touch(price, is_late, table.opened_s[row] + after_s, s, tick, rules, held, result)
+        if reason != STAY:
+            if reason == STOP:
+                price = stop_price(held[s, SIGN], held[s, RESTING], price, point == 0)
+            at_s, volume = table.opened_s[row] + after_s, volume_of(table, row, s, rules)
+            leave(price, at_s, volume, s, tick, lot, rates, rules, held, sums, result)
 
 
 def touch(
-    table: Table, row: int, point: int, price: int, day: int, s: int, fixed: Fixed, rules: Rules,
-    held: Any, sums: Any, result: Result,
-) -> None:  # fmt: skip
-    """A price is traded: the resting stop first, then what the rules say about a tick."""
-    sign, tick = held[s, SIGN], fixed.tick[s]
+    price: int, is_late: bool, now_s: int, s: int, tick: int, rules: Rules, held: Any, result: Result
+) -> int:
+    """A price is traded: is the stop hit, and what do the rules say about a tick? The reason to leave."""
+    sign, reason = held[s, SIGN], STAY
     if is_hit(sign, held[s, RESTING], price):
         held[s, REASON], held[s, INTENDED] = STOP, held[s, RESTING]
-        hit = stop_price(sign, held[s, RESTING], price, point == 0)
-        leave(table, row, point, day, s, hit, fixed, rules, held, sums, result)
-        return
+        return STOP
     if sign * (price - held[s, BEST]) > 0:  # only then can the trail have moved
         held[s, BEST] = price
         held[s, TRAILING] = trailed(sign, held[s, TRAILING], price, held[s, RISK], rules.trail_milli, tick)
     held[s, WORST] = worse(sign, held[s, WORST], price)
-    second = table.second[row] + point_second(point, table.length_s)
-    reason = STAY
     if is_crossed(sign, held[s, TRAILING], price):
         reason = TRAIL
     elif is_reached(sign, held[s, GOAL], price):
         reason = TARGET
-    elif rules.is_intraday and second >= fixed.safe_end_s[day, fixed.klass[s]]:
+    elif is_late:
         reason = CLOCK
-    if reason != STAY:
+    if reason == STAY:
+        move_stop(now_s, s, tick, held, result)
+    else:
         held[s, REASON], held[s, INTENDED] = reason, price
-        leave(table, row, point, day, s, price, fixed, rules, held, sums, result)
-        return
-    move_stop(table.opened_s[row] + point_second(point, table.length_s), s, tick, held, result)
+    return reason
 
 
 def move_stop(now_s: int, s: int, tick: int, held: Any, result: Result) -> None:
@@ -236,18 +278,19 @@ def note_stop(s: int, now_s: int, held: Any, result: Result) -> None:
 
 
 def enter(
-    table: Table, row: int, s: int, opening: int, fixed: Fixed, rules: Rules, held: Any, sums: Any
-) -> None:
+    opening: int, opened_s: int, volume: int, s: int, tick: int, lot: int, rates: Any, rules: Rules,
+    held: Any, sums: Any,
+) -> None:  # fmt: skip
     """Fill the entry at the open for what the bar can take; the rest is cancelled after its 90 seconds."""
-    sign, tick = held[s, SIGN], fixed.tick[s]
-    qty = fillable(held[s, QTY], table.volume[row, s], rules.volume_share_milli, fixed.lot[s])
+    sign = held[s, SIGN]
+    qty = fillable(held[s, QTY], volume, rules.volume_share_milli, lot)
     price = at_market(sign, opening, rules.fill_cost_bps, tick)
     stop = initial(sign, price, held[s, GAP], tick)
     if qty == 0 or risk(sign, price, stop) <= 0:
         drop_entry(s, held, sums)
         return
-    held[s, STATE], held[s, QTY], held[s, LEFT] = HELD, qty, qty
-    held[s, ENTERED] = table.opened_s[row]
+    held[s, STATE], held[s, QTY], held[s, LEFT] = PROTECTED, qty, qty
+    held[s, ENTERED] = opened_s
     held[s, ENTRY], held[s, OUT] = price * qty, 0
     held[s, BEST] = held[s, WORST] = price
     held[s, STOP0] = held[s, RESTING] = stop
@@ -255,45 +298,42 @@ def enter(
     held[s, TRAILING] = trailed(sign, stop, price, held[s, RISK], rules.trail_milli, tick)
     held[s, GOAL] = target(sign, price, held[s, RISK], rules.target_milli, tick)
     held[s, MOVES], held[s, MOVED] = 0, LONG_AGO
-    held[s, PAID_IN] = order_charges(sign, price * qty, fixed.rates[table.day[row]])
+    held[s, PAID_IN] = order_charges(sign, price * qty, rates)
 
 
 def drop_entry(s: int, held: Any, sums: Any) -> None:
-    held[s, STATE] = FREE
+    held[s, STATE] = FLAT
     sums[DAY_ACTIVE] -= 1
 
 
 def leave(
-    table: Table, row: int, point: int, day: int, s: int, price: int, fixed: Fixed, rules: Rules,
+    price: int, at_s: int, volume: int, s: int, tick: int, lot: int, rates: Any, rules: Rules,
     held: Any, sums: Any, result: Result,
 ) -> None:  # fmt: skip
     """Sell (cover) what this bar can take at this price; the rest leaves with the next bars' opens."""
     sign = held[s, SIGN]
-    qty = fillable(held[s, LEFT], table.volume[row, s], rules.volume_share_milli, fixed.lot[s])
-    paid = at_market(-sign, price, rules.fill_cost_bps, fixed.tick[s])
-    held[s, STATE] = LEAVING
+    qty = fillable(held[s, LEFT], volume, rules.volume_share_milli, lot)
+    paid = at_market(-sign, price, rules.fill_cost_bps, tick)
+    held[s, STATE] = EXITING
     held[s, LEFT] -= qty
     held[s, OUT] += paid * qty
     held[s, WORST] = worse(sign, held[s, WORST], price)
     held[s, BEST] = better(sign, held[s, BEST], price)
     if held[s, LEFT] == 0:
-        at_s = table.opened_s[row] + point_second(point, table.length_s)
-        close_trade(at_s, day, s, 0, fixed, held, sums, result)
+        close_trade(at_s, s, 0, rates, held, sums, result)
         if held[s, REASON] == STOP or held[s, REASON] == TRAIL:
             held[s, STOPPED] = held[s, ROW]
 
 
-def close_trade(
-    at_s: int, day: int, s: int, fee: int, fixed: Fixed, held: Any, sums: Any, result: Result
-) -> None:
+def close_trade(at_s: int, s: int, fee: int, rates: Any, held: Any, sums: Any, result: Result) -> None:
     """Charges, the day's sums, a row of the result; the ticker is free again."""
     sign, entry, out = held[s, SIGN], held[s, ENTRY], held[s, OUT]
-    charges = held[s, PAID_IN] + order_charges(-sign, out, fixed.rates[day]) + fee
+    charges = held[s, PAID_IN] + order_charges(-sign, out, rates) + fee
     net = sign * (out - entry) - charges
     sums[DAY_MILLI_R] += milli_r(net, held[s, RISK] * held[s, QTY])
     sums[DAY_NET] += net
     sums[DAY_ACTIVE] -= 1
-    held[s, STATE] = FREE
+    held[s, STATE] = FLAT
     n = result.tallies[TRADES]
     result.tallies[TRADES] += 1
     if n < result.trades.shape[0]:

@@ -65,6 +65,14 @@ def takes_part(action: int, confidence: float, rules: Rules) -> bool:
     return action > 0 or not rules.is_long_only
 
 
+def are_apart(tickers: int, bars: int, rules: Rules) -> bool:
+    """Whether no ticker can ever keep another from an entry or send it away: there is no contest, room for
+    all of them at once, and nothing is limited that they share. Each may then be walked for itself."""
+    has_room = rules.max_concurrent >= tickers and rules.max_trades_per_day >= tickers * bars
+    shares_limit = rules.max_loss_milli > 0 or rules.max_loss > 0 or rules.max_total > 0
+    return has_room and not shares_limit and not rules.one_entry_a_bar
+
+
 # --- entries -----------------------------------------------------------------------------------------
 
 

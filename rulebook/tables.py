@@ -6,7 +6,7 @@ one as it is. Holds no rule.
 
 from typing import Any, NamedTuple
 
-FREE, ENTERING, HELD, LEAVING = 0, 1, 2, 3
+FLAT, ENTERING, PROTECTED, EXITING = 0, 1, 2, 3
 
 # Columns of `held`: the position of one ticker. The first eight are what every bar reads: one line of
 # the processor's cache.

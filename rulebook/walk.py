@@ -14,8 +14,11 @@ Each row is walked in two halves, as a session does it:
 No order is filled in a bar that was not traded (close 0). At the day's end what is still open is squared
 off at the last price, with the broker's fee.
 
-States of a ticker: FREE -> ENTERING -> HELD -> LEAVING -> FREE. An entry that gets nothing returns to
-FREE; a stop that gets a part only becomes LEAVING with the rest.
+States of a ticker: FLAT -> ENTERING -> PROTECTED -> EXITING -> FLAT. An entry that gets nothing returns to
+FLAT; a stop that gets a part only becomes EXITING with the rest.
+
+Where the rules let no ticker stand in another's way (rules.are_apart), the same functions visit one
+ticker after the other, some rows at a time, and rows in which nothing can happen to it are left out.
 
 fast.py compiles these functions and the ones they call in stops, rules, fills, bars and charges, so
 everything is plain integers and arrays: no record, no clock, no caller. `held` is the memory: one row of
@@ -25,16 +28,17 @@ tests hold the two together to the paisa.
 
 from typing import Any
 
-from rulebook.bars import is_warm, next_atr, true_range
+from rulebook.bars import adverse_first, is_warm, next_atr, true_range
 from rulebook.charges import cost_per_share, square_off_fee
 from rulebook.fills import at_market
-from rulebook.passage import close_trade, drop_entry, inside
+from rulebook.passage import close_trade, drop_entry, inside, is_untouched
 from rulebook.rules import (
     CLOCK,
     LOSS_LOCK,
     SQUARE_OFF,
     STAY,
     Rules,
+    are_apart,
     exit_at_close,
     has_entries_left,
     has_free_place,
@@ -49,7 +53,7 @@ from rulebook.rules import (
     takes_part,
     total_fits,
 )
-from rulebook.stops import away, better, distance, worse
+from rulebook.stops import away, better, distance, is_worth_moving, worse
 from rulebook.tables import (
     ATR,
     BEST,
@@ -63,17 +67,19 @@ from rulebook.tables import (
     DECISION,
     ENTERING,
     ENTRY,
-    FREE,
+    EXITING,
+    FLAT,
     GAP,
-    HELD,
+    GOAL,
     INTENDED,
-    LEAVING,
     LEFT,
     LOCKED_DAYS,
     OUT,
     PAID_IN,
+    PROTECTED,
     QTY,
     REASON,
+    RESTING,
     RISK,
     SEEN,
     SIGN,
@@ -88,59 +94,149 @@ from rulebook.tables import (
     Table,
 )
 
+# Of tickers that are walked one by one: so few that a block's prices stay in the processor's cache.
+BLOCK_ROWS = 64
+# A row or a ticker not counted from 0 may be negative to the compiler, which then asks so at every price;
+# masked it is not. Where a bar costs four nanoseconds this is one of them.
+NATURAL = 0x7FFFFFFF
+
 
 def walk(
     table: Table, finer: Table, first_fine: Any, fixed: Fixed, rules: Rules, action: Any, confidence: Any,
-    held: Any, sums: Any, result: Result,
+    first: int, end: int, held: Any, sums: Any, result: Result,
 ) -> None:  # fmt: skip
-    """The whole table. `first_fine[row]` to `first_fine[row + 1]` are the finer bars of a row."""
+    """Rows `first` to `end`, and the day's end where one is reached; row 0 of what was said is `first`.
+
+    `first_fine[row]` to `first_fine[row + 1]` are the finer bars of a row.
+    """
     rows, tickers = table.close.shape
-    for row in range(rows):
-        if row > 0 and table.day[row] != table.day[row - 1]:
-            end_day(table, row - 1, fixed, rules, held, sums, result)
-        for s in range(tickers):
-            if held[s, STATE] != FREE:
+    width = 1 if are_apart(tickers, rows, rules) else tickers
+    row = first
+    while row < end:
+        stop = block_end(table, row, end)
+        for s in range(0, tickers, width):
+            block(
+                table, finer, first_fine, row, stop, s, s + width, fixed, rules, action, confidence, first,
+                held, sums, result,
+            )  # fmt: skip
+        if stop == rows or table.day[stop] != table.day[row]:
+            end_day(table, stop - 1, stop == rows, fixed, rules, held, sums, result)
+        row = stop
+
+
+def block_end(table: Table, row: int, end: int) -> int:
+    """Where a block of rows ends: with its day at the latest."""
+    stop = row + 1
+    while stop < end and stop < row + BLOCK_ROWS and table.day[stop] == table.day[row]:
+        stop += 1
+    return stop
+
+
+def block(
+    table: Table, finer: Table, first_fine: Any, row: int, stop: int, low: int, high: int, fixed: Fixed,
+    rules: Rules, action: Any, confidence: Any, said_from: int, held: Any, sums: Any, result: Result,
+) -> None:  # fmt: skip
+    """Some rows of the tickers from `low` to `high`, row by row; one alone skips what is quiet."""
+    while row < stop:
+        if high - low == 1 and rules.stop_bps > 0:  # otherwise every bar goes into the average range
+            row = after_silence(row, stop, low, action, said_from, held)
+            if held[low, STATE] == PROTECTED and held[low, SIGN] > 0:  # of a constant sign a product is none
+                row = after_calm(table, row, stop, low, 1, fixed, rules, action, said_from, held)
+            elif held[low, STATE] == PROTECTED:
+                row = after_calm(table, row, stop, low, -1, fixed, rules, action, said_from, held)
+            if row == stop:
+                return
+        for number in range(low, high):
+            s = number & NATURAL
+            if held[s, STATE] != FLAT:
                 inside(table, finer, first_fine, row, s, fixed, rules, held, sums, result)
-        at_close(table, row, fixed, rules, action, confidence, held, sums, result)
-    if rows > 0:
-        end_day(table, rows - 1, fixed, rules, held, sums, result)
-        close_everything(table, rows - 1, fixed, rules, held, sums, result)
+        at_close(table, row, low, high, fixed, rules, action, confidence, row - said_from, held, sums, result)
+        row += 1
+
+
+# --- what is quiet, where a ticker stands alone ---------------------------------------------------
+
+
+def after_silence(row: int, stop: int, s: int, action: Any, said_from: int, held: Any) -> int:
+    """While flat: the next row at which something is said."""
+    if held[s, STATE] == FLAT:
+        while row < stop and action[row - said_from & NATURAL, s] == 0:
+            row += 1
+    return row
+
+
+def after_calm(
+    table: Table, row: int, stop: int, s: int, sign: int, fixed: Fixed, rules: Rules, action: Any,
+    said_from: int, held: Any,
+) -> int:  # fmt: skip
+    """While protected: the next row that can do more than move the extremes, which is done here."""
+    resting, trailing = held[s, RESTING], held[s, TRAILING]
+    if is_worth_moving(sign, resting, trailing, held[s, RISK], fixed.tick[s]):
+        return row
+    best, worst, last = held[s, BEST], held[s, WORST], held[s, CLOSE]
+    is_led = rules.trail_milli > 0 or held[s, GOAL] > 0
+    day, klass = table.day[row], fixed.klass[s]
+    start_s, safe_end_s = fixed.start_s[day, klass], fixed.safe_end_s[day, klass]
+    while row < stop:
+        here, said = row & NATURAL, row - said_from & NATURAL
+        close = table.close[here, s]
+        against, with_us = adverse_first(sign, table.high[here, s], table.low[here, s])
+        if close == 0 or not is_untouched(sign, resting, trailing, best, against, with_us, is_led):
+            break
+        if exit_at_close(sign, action[said, s], close, trailing, False) != STAY:
+            break
+        if rules.is_intraday and not is_entry_time(table.second[here] + table.length_s, start_s, safe_end_s):
+            break
+        best, worst, last = better(sign, best, with_us), worse(sign, worst, against), close
+        row += 1
+    held[s, BEST], held[s, WORST], held[s, CLOSE] = best, worst, last
+    return row
 
 
 # --- at the close ---------------------------------------------------------------------------------
 
 
 def at_close(
-    table: Table, row: int, fixed: Fixed, rules: Rules, action: Any, confidence: Any,
-    held: Any, sums: Any, result: Result,
+    table: Table, row: int, low: int, high: int, fixed: Fixed, rules: Rules, action: Any, confidence: Any,
+    said_row: int, held: Any, sums: Any, result: Result,
 ) -> None:  # fmt: skip
     """Judge the day, send away who must go, hold the contest, enter its winner."""
-    now = table.second[row] + table.length_s
+    day, now = table.day[row], table.second[row] + table.length_s
+    judge_day(rules, held, sums, result)
     if rules.stop_bps == 0:
-        remember(table, row, held)
-    if sums[DAY_LOCKED] == 0 and sums[DAY_ENTRIES] > 0 and rules.max_loss_milli + rules.max_loss > 0:
-        judge_day(rules, held, sums, result)
-    is_locked = sums[DAY_LOCKED] != 0
+        remember(table, row, low, high, held)
+    decided_s = table.opened_s[row] + table.length_s
     winner, best, is_best_free = -1, -1.0, False
-    for s in range(table.close.shape[1]):
-        said, state = action[row, s], held[s, STATE]
-        if state == HELD:
-            send_away(table, row, s, said, now, fixed, rules, held, sums)
-        if said == 0 or is_locked or table.close[row, s] == 0:
+    for number in range(low, high):
+        s = number & NATURAL
+        said, state = action[said_row, s], held[s, STATE]
+        if said == 0 and state != PROTECTED:  # most bars of most tickers
             continue
-        if not may_enter(table, row, s, said, confidence[row, s], fixed, rules, held):
+        close = table.close[row, s]
+        start_s, safe_end_s = fixed.start_s[day, fixed.klass[s]], fixed.safe_end_s[day, fixed.klass[s]]
+        if state == PROTECTED:
+            send_away(close, said, now, start_s, safe_end_s, s, rules, held, sums)
+        if said == 0 or close == 0 or sums[DAY_LOCKED] != 0:
+            continue
+        sure, is_open = confidence[said_row, s], is_entry_time(now, start_s, safe_end_s)
+        if not may_enter(close, said, sure, is_open, row, fixed.lot[s], s, rules, held):
             continue
         if not rules.one_entry_a_bar:
-            open_trade(table, row, s, said, fixed, rules, held, sums)
-        elif winner < 0 or prefers(confidence[row, s], state == FREE, best, is_best_free):
-            winner, best, is_best_free = s, confidence[row, s], state == FREE
+            send_entry(
+                close, said, decided_s, s, fixed.tick[s], fixed.lot[s], fixed.rates[day], rules, held, sums
+            )
+        elif winner < 0 or prefers(sure, state == FLAT, best, is_best_free):
+            winner, best, is_best_free = s, sure, state == FLAT
     if winner >= 0:
-        open_trade(table, row, winner, action[row, winner], fixed, rules, held, sums)
+        close, said = table.close[row, winner], action[said_row, winner]
+        tick, lot = fixed.tick[winner], fixed.lot[winner]
+        send_entry(close, said, decided_s, winner, tick, lot, fixed.rates[day], rules, held, sums)
 
 
-def remember(table: Table, row: int, held: Any) -> None:
+def remember(table: Table, row: int, low: int, high: int, held: Any) -> None:
     """The average true range of every ticker."""
-    for s in range(table.close.shape[1]):
+    for number in range(low, high):
+        s = number & NATURAL
         close = table.close[row, s]
         if close != 0:
             range_ = true_range(table.high[row, s], table.low[row, s], held[s, TODAY])
@@ -151,9 +247,13 @@ def remember(table: Table, row: int, held: Any) -> None:
 
 def judge_day(rules: Rules, held: Any, sums: Any, result: Result) -> None:
     """Closed trades and open ones at their last price, entry charges paid; lost is lost for the day."""
+    # What was held over the night can lose on a day without an entry, and be gone already.
+    may_have_lost = sums[DAY_ENTRIES] + sums[DAY_ACTIVE] > 0 or sums[DAY_MILLI_R] < 0
+    if not may_have_lost or sums[DAY_LOCKED] != 0 or rules.max_loss_milli + rules.max_loss == 0:
+        return
     day_milli_r, net = sums[DAY_MILLI_R], sums[DAY_NET]
     for s in range(held.shape[0]):
-        if held[s, STATE] == HELD or held[s, STATE] == LEAVING:
+        if held[s, STATE] == PROTECTED or held[s, STATE] == EXITING:
             value = held[s, OUT] + held[s, CLOSE] * held[s, LEFT]
             open_net = held[s, SIGN] * (value - held[s, ENTRY]) - held[s, PAID_IN]
             day_milli_r += milli_r(open_net, held[s, RISK] * held[s, QTY])
@@ -164,56 +264,54 @@ def judge_day(rules: Rules, held: Any, sums: Any, result: Result) -> None:
 
 
 def send_away(
-    table: Table, row: int, s: int, said: int, now: int, fixed: Fixed, rules: Rules, held: Any, sums: Any
+    close: int, said: int, now: int, start_s: int, safe_end_s: int, s: int, rules: Rules, held: Any, sums: Any
 ) -> None:
     """The exits of a bar's close; a ticker without a bar has said nothing and has no new price."""
-    is_late = rules.is_intraday and now >= fixed.safe_end_s[table.day[row], fixed.klass[s]]
-    if table.close[row, s] == 0:
+    is_late = rules.is_intraday and now >= safe_end_s
+    if close == 0:
         reason = CLOCK if is_late else STAY
     else:
         reason = exit_at_close(held[s, SIGN], said, held[s, CLOSE], held[s, TRAILING], is_late)
-        if rules.is_intraday and now < fixed.start_s[table.day[row], fixed.klass[s]]:
+        if rules.is_intraday and now < start_s:
             reason = STAY
     if sums[DAY_LOCKED] != 0:
         reason = LOSS_LOCK
     if reason != STAY:
-        held[s, STATE], held[s, REASON], held[s, INTENDED] = LEAVING, reason, held[s, CLOSE]
+        held[s, STATE], held[s, REASON], held[s, INTENDED] = EXITING, reason, held[s, CLOSE]
 
 
 def may_enter(
-    table: Table, row: int, s: int, said: int, sure: float, fixed: Fixed, rules: Rules, held: Any
+    close: int, said: int, sure: float, is_open: bool, row: int, lot: int, s: int, rules: Rules, held: Any
 ) -> bool:
     """Who cannot be entered at all leaves the contest before it is held."""
-    day, now, price = table.day[row], table.second[row] + table.length_s, table.close[row, s]
     if not takes_part(said, sure, rules) or not is_rested(row - held[s, STOPPED], rules):
         return False
-    klass = fixed.klass[s]
-    if rules.is_intraday and not is_entry_time(now, fixed.start_s[day, klass], fixed.safe_end_s[day, klass]):
+    if rules.is_intraday and not is_open:
         return False
-    if size(price, fixed.lot[s], rules) == 0:
+    if size(close, lot, rules) == 0:
         return False
     return bool(rules.stop_bps > 0 or is_warm(held[s, SEEN]))
 
 
-def open_trade(
-    table: Table, row: int, s: int, said: int, fixed: Fixed, rules: Rules, held: Any, sums: Any
-) -> None:
-    """Send the entry, if the account has room for it."""
-    if held[s, STATE] != FREE or not has_free_place(sums[DAY_ACTIVE], rules):
+def send_entry(
+    price: int, said: int, decided_s: int, s: int, tick: int, lot: int, rates: Any, rules: Rules,
+    held: Any, sums: Any,
+) -> None:  # fmt: skip
+    """If the account has room for it and the stop is worth its cost."""
+    if held[s, STATE] != FLAT or not has_free_place(sums[DAY_ACTIVE], rules):
         return
     if not has_entries_left(sums[DAY_ENTRIES], rules):
         return
-    price, tick, rates = table.close[row, s], fixed.tick[s], fixed.rates[table.day[row]]
-    qty = size(price, fixed.lot[s], rules)
+    qty = size(price, lot, rules)
     if not order_fits(price * qty, rules) or not total_fits(price * qty, open_value(held, rules), rules):
         return
-    cost = cost_per_share(price, qty, rules.fill_cost_bps, rates)
+    # The charges of two orders and two divisions, which are in vain where no multiple of them counts.
+    cost = cost_per_share(price, qty, rules.fill_cost_bps, rates) if rules.cost_times_milli > 0 else 0
     gap = stop_distance(price, cost, held[s, ATR], tick, rules)
     if not is_worth_its_cost(cost, gap, rules):
         return
     held[s, STATE], held[s, SIGN], held[s, QTY] = ENTERING, said, qty
-    held[s, GAP] = gap
-    held[s, DECIDED] = table.opened_s[row] + table.length_s
+    held[s, GAP], held[s, DECIDED] = gap, decided_s
     held[s, DECISION] = held[s, CLOSE] = price
     sums[DAY_ACTIVE] += 1
     sums[DAY_ENTRIES] += 1
@@ -224,7 +322,7 @@ def open_value(held: Any, rules: Rules) -> int:
     total = 0
     if rules.max_total > 0:
         for s in range(held.shape[0]):
-            if held[s, STATE] != FREE:
+            if held[s, STATE] != FLAT:
                 total += held[s, CLOSE] * held[s, QTY]
     return total
 
@@ -239,9 +337,11 @@ def stop_distance(price: int, cost: int, atr_milli: int, tick: int, rules: Rules
 # --- the day's end --------------------------------------------------------------------------------
 
 
-def end_day(table: Table, row: int, fixed: Fixed, rules: Rules, held: Any, sums: Any, result: Result) -> None:
+def end_day(
+    table: Table, row: int, is_last: bool, fixed: Fixed, rules: Rules, held: Any, sums: Any, result: Result
+) -> None:
     """The broker squares off what is left, for a fee; the sums begin anew."""
-    if rules.is_intraday:
+    if rules.is_intraday or is_last:
         close_everything(table, row, fixed, rules, held, sums, result)
     sums[DAY_ENTRIES] = sums[DAY_MILLI_R] = sums[DAY_NET] = sums[DAY_LOCKED] = 0
     for s in range(held.shape[0]):
@@ -253,12 +353,13 @@ def close_everything(
 ) -> None:
     """At each ticker's last price; entries that wait are dropped."""
     at_s = table.opened_s[row] + table.length_s
-    fee = square_off_fee(fixed.rates[table.day[row]]) if rules.is_intraday else 0
+    rates = fixed.rates[table.day[row]]
+    fee = square_off_fee(rates) if rules.is_intraday else 0
     for s in range(held.shape[0]):
         if held[s, STATE] == ENTERING:
             drop_entry(s, held, sums)
-        elif held[s, STATE] != FREE:
-            if held[s, STATE] == HELD:
+        elif held[s, STATE] != FLAT:
+            if held[s, STATE] == PROTECTED:
                 held[s, INTENDED] = held[s, CLOSE]
             held[s, REASON] = SQUARE_OFF
             held[s, WORST] = worse(held[s, SIGN], held[s, WORST], held[s, CLOSE])
@@ -267,4 +368,4 @@ def close_everything(
             held[s, OUT] += paid * held[s, LEFT]
             held[s, LEFT] = 0
             result.tallies[STUCK] += 1
-            close_trade(at_s, table.day[row], s, fee, fixed, held, sums, result)
+            close_trade(at_s, s, fee, rates, held, sums, result)

@@ -11,6 +11,7 @@ from collections.abc import MutableSequence
 from typing import NamedTuple
 
 CURSOR, FAST_SUM, SLOW_SUM, SIDE, RING = 1, 2, 3, 4, 5  # cells; the ring holds the last `slow` closes
+CELLS = 0x3FFF  # more than any ring has; a cell masked by it is not negative, and compiled code need not ask
 
 
 class PARAMETERS(NamedTuple):
@@ -33,12 +34,13 @@ def step(
     state: MutableSequence[float], p: PARAMETERS, _session_bar: int,
     _open: int, _high: int, _low: int, close: int, _volume: int,
 ) -> tuple[int, float]:  # fmt: skip
-    cursor = int(state[CURSOR])
-    leaves_fast = state[RING + (cursor - p.fast if cursor >= p.fast else cursor - p.fast + p.slow)]
+    cursor = int(state[CURSOR]) & CELLS
+    leaves_fast = state[RING + (cursor - p.fast if cursor >= p.fast else cursor - p.fast + p.slow & CELLS)]
     leaves_slow = state[RING + cursor]
-    # Sums of whole paise are exact in a float64, so they never drift; an empty cell takes away nothing.
-    state[FAST_SUM] += close - leaves_fast
-    state[SLOW_SUM] += close - leaves_slow
+    fast_sum = state[FAST_SUM] + (close - leaves_fast)
+    slow_sum = state[SLOW_SUM] + (close - leaves_slow)
+    state[FAST_SUM] = fast_sum
+    state[SLOW_SUM] = slow_sum
     state[RING + cursor] = close
     # Counted in floats: one conversion less in the chain from bar to bar, a quarter of a bar's time.
     state[CURSOR] = state[CURSOR] + 1.0 if state[CURSOR] + 1.0 < p.slow else 0.0
@@ -46,7 +48,7 @@ def step(
         return 0, 0.0
 
     # The averages, both times fast * slow: whole numbers compared, no rounding decides a signal.
-    side = 1 if state[FAST_SUM] * p.slow > state[SLOW_SUM] * p.fast else -1
+    side = 1 if fast_sum * p.slow > slow_sum * p.fast else -1
     has_crossed = state[SIDE] == -side
     state[SIDE] = side
     return (side, 1.0) if has_crossed else (0, 0.0)

@@ -18,7 +18,7 @@ import pytest
 import backtest
 import fast
 from backtest import Span
-from data import path_of
+from candle_store import path_of
 from facts import read_tariff
 from market import Hours, Market, load
 from outcome import DataError, SuiteError

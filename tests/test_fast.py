@@ -13,7 +13,7 @@ import pytest
 
 import fast
 import strategies
-from outcome import SuiteError
+from outcome import ConfigError, SuiteError
 from rulebook.rules import Rules
 from rulebook.walk import walk
 from tests.conftest import ROOT
@@ -60,8 +60,9 @@ def test_the_live_book_asks_the_very_functions_that_are_compiled():
     by_gates = {"has_free_place", "has_entries_left", "is_rested", "order_fits", "total_fits", "is_worth_its_cost",
                 "is_entry_time", "takes_part"}  # fmt: skip
     by_venue = {"worse", "better", "away", "distance"}
+    by_nobody = {"are_apart"}  # decides no trade, only who is visited first; test_parity.py holds both orders
 
-    missing = {name for _, name in reached - asked} - by_gates - by_venue
+    missing = {name for _, name in reached - asked} - by_gates - by_venue - by_nobody
     assert set() == missing
     assert all(hasattr(rules, name) for name in by_gates) and all(hasattr(stops, name) for name in by_venue)
 
@@ -108,6 +109,49 @@ def test_a_strategy_that_answers_nonsense_is_refused(tmp_path):
         fast.signals(strategies.find(path), market.table, ["A", "B", "C"])
 
 
+def strategy_with(folder, step: str) -> strategies.Strategy:
+    path = folder / "mine.py"
+    path.write_text(
+        '"""Mine."""\nimport math\nfrom typing import NamedTuple\n\n\nclass PARAMETERS(NamedTuple):\n'
+        '    """None."""\n\n    by: int = 0\n\n\ndef state_size(p):\n    return 1\n\n\n'
+        f"def step(state, p, session_bar, open, high, low, close, volume):\n{step}"
+    )
+    return strategies.find(path)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "    seen = {}\n    seen[close] = 1\n    return len(seen), 0.5\n",
+        "    return 1, 0.1 * len([open, close])\n",
+        "    return 1, unknown(close)\n",
+        "    return 1\n",
+        '    return "BUY", 1.0\n',
+        "    import math\n    return 1, math.sqrt(close)\n",
+    ],
+)
+def test_a_step_that_cannot_be_compiled_is_told_as_a_matter_of_its_file(tmp_path, step):
+    strategy = strategy_with(tmp_path, step)
+    with pytest.raises(
+        ConfigError, match=r"mine\.py.*: step cannot be compiled; it may use .*strategies\.md"
+    ):
+        fast.signals(strategy, random_market(1).table, ["A", "B", "C"])
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("    return 1, 1.0 / p.by\n", "division by zero"),
+        ("    return 1, close % p.by\n", "modulo by zero"),
+        ("    if close > p.by:\n        raise ValueError('too dear')\n    return 1, 1.0\n", "too dear"),
+    ],
+)
+def test_a_step_that_fails_on_a_bar_is_told_as_a_matter_of_its_file(tmp_path, step, said):
+    strategy = strategy_with(tmp_path, step)
+    with pytest.raises(ConfigError, match=rf"mine\.py: step failed with .*{said}; ask for that case"):
+        fast.signals(strategy, random_market(1).table, ["A", "B", "C"])
+
+
 def test_room_for_trades_grows_until_they_fit():
     market = random_market(5, days=2)
     rules = Rules(
@@ -133,7 +177,7 @@ def test_an_edited_source_is_compiled_anew(tmp_path):
     before = fast.sources_hash()
     copy = tmp_path / "copy"
     copy.mkdir()
-    for name in ("fast.py", "outcome.py"):
+    for name in ("fast.py", "outcome.py", "features.py"):
         (copy / name).write_bytes((ROOT / name).read_bytes())
     for folder in ("rulebook", "strategies"):
         (copy / folder).mkdir()

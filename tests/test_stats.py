@@ -272,9 +272,8 @@ def test_resampled_days_are_runs_of_the_mean_length_asked_for():
     assert used == pytest.approx(np.full(50, 1 / 50), abs=0.003)
 
 
-def test_resampling_in_parts_has_every_row(monkeypatch):
-    monkeypatch.setattr(stats, "CELLS_AT_ONCE", 1_000)
-    parts = list(stats.resampled_days(300, np.random.default_rng(1), 10, 4))
+def test_resampling_in_parts_has_every_row():
+    parts = list(stats.resampled_days(300, np.random.default_rng(1), 10, 4, cells_at_once=1_000))
 
     assert [3, 3, 3, 1] == [len(part) for part in parts]
 

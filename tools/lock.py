@@ -26,6 +26,8 @@ def main() -> int:
     runtime = compiled("requirements.in", "--no-emit-package", "torch")
     (ROOT / "requirements.txt").write_text(with_torch(runtime))
     (ROOT / "requirements-dev.txt").write_text(compiled("requirements-dev.in"))
+    # After the first, which its source names as a constraint. torch is none of the peers' packages.
+    (ROOT / "requirements-bench.txt").write_text(compiled("requirements-bench.in"))
     return 0
 
 
