@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,7 +94,6 @@ def test_version_2_begins_with_version_1():
 
 
 def test_ta_lib_says_the_same_of_atr_rsi_and_the_stochastic_after_its_other_beginning():
-    talib = pytest.importorskip("talib")
     bars = walk(1_000)
     values = told(bars)
     rows = slice(WARM_UP, None)
