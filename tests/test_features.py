@@ -13,6 +13,7 @@ import fast
 from features import MOST, NAMES, OF_VERSION_1, WARM_UP, Bars, history, moment, new_state, of_market
 
 LOOKBACK, SESSION = 64, 75
+SIMPLE = talib.MA_Type.SMA
 CLOCKED = {"f_minutes_since_open", "f_minutes_to_close", "f_early_close"}
 
 
@@ -97,7 +98,7 @@ def test_ta_lib_says_the_same_of_atr_rsi_and_the_stochastic_after_its_other_begi
     bars = walk(1_000)
     values = told(bars)
     rows = slice(WARM_UP, None)
-    k, d = talib.STOCH(bars.high, bars.low, bars.close, 14, 1, 0, 3, 0)
+    k, d = talib.STOCH(bars.high, bars.low, bars.close, 14, 1, SIMPLE, 3, SIMPLE)
     state = new_state(1, LOOKBACK)
     fast.compiled(history)(state, 0, bars, np.zeros((1_000, 27), np.float32))
 
