@@ -1,6 +1,7 @@
 """The columns are what their names say, know no future, and are the same bar by bar as in one go."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import fast
 from features import MOST, NAMES, OF_VERSION_1, WARM_UP, Bars, history, moment, new_state, of_market
 
 LOOKBACK, SESSION = 64, 75
-SIMPLE = talib.MA_Type.SMA
+SIMPLE: Any = 0  # of TA-Lib's averages; its types name them in a module that it does not export
 CLOCKED = {"f_minutes_since_open", "f_minutes_to_close", "f_early_close"}
 
 
