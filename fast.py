@@ -68,7 +68,7 @@ def _compiled(
     # Nothing here allocates, and counting references to arrays at every call took two thirds of the
     # time; handing whole tables to small functions took most of the rest (303 ms to 23 ms for 1.9
     # million ticker-bars). Only the entry is called from Python and kept on disk, its callees inside it.
-    lean: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True}
+    lean: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True, "nogil": True}
     inner: dict[str, Any] = {} if is_entry else {"no_cpython_wrapper": True, "forceinline": True}
     return numba.njit(cache=is_entry, **lean, **inner)(copy)  # type: ignore[no-any-return]
 

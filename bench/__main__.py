@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import (
     backtest_sma,
     events,
+    features,
     local_exchange,
     machine,
     report_html,
@@ -28,7 +29,7 @@ from files import write_atomically
 
 BENCHMARKS: dict[str, Callable[[bool], Awaitable[Outcome]]] = {
     module.NAME: module.measure
-    for module in (backtest_sma, rulebook, events, report_html, startup, ticks, local_exchange)
+    for module in (backtest_sma, rulebook, events, features, report_html, startup, ticks, local_exchange)
 }
 PAGE = results.FOLDER.parent.parent / "docs" / "performance.md"
 INTRODUCTION = """\

@@ -28,6 +28,9 @@ PROGRAMS = {
     "rules, dense": ("bench.ours", "rules_dense"),
     "rules, sparse": ("bench.ours", "rules_sparse"),
     "rules, never locked": ("bench.ours", "rules_never_locked"),
+    "features, ours": ("bench.features", "ours"),
+    "features, polars": ("bench.features", "polars"),
+    "features, pandas": ("bench.features", "pandas"),
     "vectorbt": ("bench.peers", "vectorbt"),
     "backtesting.py": ("bench.peers", "backtesting_py"),
 }

@@ -161,6 +161,7 @@ def test_each_question_is_answered_by_paper_or_is_about_the_market_or_the_login(
         "log_out",
         "renew",
         "user_id",
+        "lists",
         "candles",
         "margin",
     }
