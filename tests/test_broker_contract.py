@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 from tests.contract import ABOUT_ORDERS, METHODS, expected, last_paise, measured, outcomes_of
 from tests.local_exchange import local_exchange
 
+pytestmark = pytest.mark.long
+
 PAGE = expected(ROOT / "docs" / "broker.md")
 
 

@@ -17,6 +17,8 @@ from tests.brokers import request_token
 from tests.conftest import CANARIES, ROOT, House
 from tests.local_exchange import Running, local_exchange
 
+pytestmark = pytest.mark.long
+
 TICKERS = ("INFY", "TCS")
 MODES = ("kite_sdk", "raw_http")
 

@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.local_exchange import local_exchange
 
+pytestmark = pytest.mark.long
+
 FOLDER = ROOT / "tests" / "javascript"
 
 

@@ -26,6 +26,8 @@ from rulebook.records import OrderType, Side
 from tests.local_exchange import ANSWER_S, Running, local_exchange
 from tests.paper_tables import CAPITAL, MODES, RATES, At, Kept, limit, market, paper_terms, place
 
+pytestmark = pytest.mark.long
+
 INFY = 408065
 
 

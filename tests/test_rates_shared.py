@@ -7,10 +7,14 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from clock import SystemClock
 from kite.rates import LIMITS, Kind, Rates
 from tests.conftest import ROOT
 from tests.test_rates import most_in_any
+
+pytestmark = pytest.mark.long
 
 THREADS, PROCESSES, SECONDS = 8, 2, 3
 CAP = LIMITS[Kind.ORDERS].per_second

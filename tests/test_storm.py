@@ -22,6 +22,8 @@ from kite.inbox import Inbox
 from kite.ticker import Ticker
 from kite.wire import HEARTBEAT, LtpPacket, Mode, encode_frame
 
+pytestmark = pytest.mark.long
+
 INFY, TCS = 408065, 2953217
 DROPS = 1_000
 WAIT_S = 20.0
