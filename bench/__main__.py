@@ -18,6 +18,7 @@ from bench import (
     features,
     local_exchange,
     machine,
+    order_path,
     report_html,
     results,
     rulebook,
@@ -29,7 +30,17 @@ from files import write_atomically
 
 BENCHMARKS: dict[str, Callable[[bool], Awaitable[Outcome]]] = {
     module.NAME: module.measure
-    for module in (backtest_sma, rulebook, events, features, report_html, startup, ticks, local_exchange)
+    for module in (
+        backtest_sma,
+        rulebook,
+        events,
+        features,
+        report_html,
+        startup,
+        ticks,
+        local_exchange,
+        order_path,
+    )
 }
 PAGE = results.FOLDER.parent.parent / "docs" / "performance.md"
 INTRODUCTION = """\
