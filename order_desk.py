@@ -12,7 +12,7 @@ takes the event that comes of it back to the one thread that owns the machine.
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from clock import Clock
@@ -45,6 +45,9 @@ from rulebook.order_messages import (
 )
 from rulebook.order_records import Record
 from rulebook.orders import Machine
+
+READ_PATIENCE = timedelta(seconds=2)
+READINGS_MOST = 3
 
 Wire = Place | Modify | Cancel
 Told = Filled | AskAgain | Alarm
@@ -94,7 +97,8 @@ class Desk:
         self._submit = submit
         self._clock = clock
         self._wakes: list[tuple[datetime, str]] = []
-        self._is_reading = False
+        self._owed: list[Record] = []  # that the disk would not take
+        self._readings: list[datetime] = []  # that are under way, by their beginning
         self.last_read_at: datetime | None = None  # of the newest reading that came back whole
         self.blocked: Blocked | None = None
 
@@ -117,16 +121,17 @@ class Desk:
         return self._wakes[0][0] if self._wakes else None
 
     def read_books(self) -> None:
-        """One reading at a time: a second one asked for meanwhile would say the same."""
-        if not self._is_reading:
-            self._is_reading = True
-            self._submit(self._read, is_read=True)
+        """One reading at a time: a second one would say the same. One that hangs holds up no other (R8)."""
+        now, running = self._clock.now(), tuple(self._readings)
+        if len(running) < READINGS_MOST and all(now >= began + READ_PATIENCE for began in running):
+            self._readings.append(now)
+            self._submit(lambda: self._read(now), is_read=True)
 
     def _note(self, event: Event) -> None:
         match event:
             case BookRead():
-                self._is_reading = False
-                self.last_read_at = event.began
+                newest = self.last_read_at
+                self.last_read_at = event.began if newest is None else max(newest, event.began)
                 self.blocked = None
             case Answered() | Refused():
                 self.blocked = None
@@ -152,8 +157,12 @@ class Desk:
                     told.append(effect)
 
     def _record(self, record: Record) -> bool:
+        """What the disk refused is written before anything newer, as soon as it can be (law 6)."""
+        self._owed.append(record)
         try:
-            self._journal(record)
+            while self._owed:
+                self._journal(self._owed[0])
+                del self._owed[0]
         except JournalError:  # whoever keeps the journal says so; it stops entries, never an exit
             return False
         return True
@@ -190,7 +199,7 @@ class Desk:
                 return NotSent(now, ref, str(error))
         return NoAnswer(now, ref)
 
-    def _read(self) -> Event | None:
+    def _read(self, asked_at: datetime) -> Event | None:
         """The three books; without all of them there is no reading."""
         began = self._clock.now()
         try:
@@ -201,7 +210,8 @@ class Desk:
             pass  # no verdict: the machine's timer asks again
         else:
             return BookRead(self._clock.now(), began, found.orders, found.trades, mis_net(found.positions))
-        self._is_reading = False
+        finally:
+            self._readings.remove(asked_at)
         return None
 
 

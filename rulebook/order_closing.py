@@ -45,7 +45,7 @@ def hold(draft: Draft, side: Side, held: int) -> None:
     too_many = sum(o.filled - o.carried for o in draft.of(Purpose.ENTRY) if o.excess)
     sold = sum(o.filled - o.carried for o in draft.of(Purpose.EXIT))
     surplus = max(0, min(held, too_many - sold))
-    selling = _most(_on(draft, side, Purpose.EXIT))
+    selling = _most(_sure(draft, side, Purpose.EXIT))  # one in doubt sells nothing: its shares have a stop
     if surplus > selling and _may_send_exit(draft):
         draft.place(Purpose.EXIT, side, _exit_terms(draft, side, surplus - selling, first=True))
         selling = surplus
@@ -60,12 +60,12 @@ def leave(draft: Draft, side: Side, need: int) -> None:
         if draft.held > 0 and not draft.asked.unprotectable:
             _protect(draft, side, need)
         return
-    sure = [order for order in _on(draft, side) if not order.is_unsure]
+    sure = _sure(draft, side)
     _shrink(draft, sure, need)
     for name in [order.client_id for order in sure]:
-        others = [order for order in _on(draft, side) if not order.is_unsure and order.client_id != name]
+        others = [order for order in _sure(draft, side) if order.client_id != name]
         _work_exit(draft, draft.orders[name], need - _most(others))
-    sure = [order for order in _on(draft, side) if not order.is_unsure]
+    sure = _sure(draft, side)
     short = need - _most(sure)
     if short > 0 and not any(draft.may_modify(order) for order in sure) and _may_send_exit(draft):
         draft.place(Purpose.EXIT, side, _exit_terms(draft, side, short, first=not draft.of(Purpose.EXIT)))
@@ -102,14 +102,24 @@ def _on(draft: Draft, side: Side, *purposes: Purpose) -> list[Order]:
     return [o for o in draft.closers if o.side is side and (not purposes or o.purpose in purposes)]
 
 
+def _sure(draft: Draft, side: Side, *purposes: Purpose) -> list[Order]:
+    return [order for order in _on(draft, side, *purposes) if not _is_doubtful(draft, order)]
+
+
+def _is_doubtful(draft: Draft, order: Order) -> bool:
+    """UNKNOWN; or without an answer for a while and in no book: shares are not left bare for a slow one."""
+    is_slow = order.status is Status.RECORDED and draft.at >= order.sent_at + _ANSWER_PATIENCE
+    return order.is_unsure or (is_slow and _is_absent(draft, order, BOOK_QUORUM))
+
+
 def _most(orders: Sequence[Order]) -> int:
     return sum(order.most_left for order in orders)
 
 
 def _protect(draft: Draft, side: Side, need: int) -> None:
-    sure = [order for order in _on(draft, side, Purpose.STOP) if not order.is_unsure]
+    sure = _sure(draft, side, Purpose.STOP)
     _shrink(draft, sure, need)
-    short = need - _most([order for order in _on(draft, side, Purpose.STOP) if not order.is_unsure])
+    short = need - _most(_sure(draft, side, Purpose.STOP))
     for order in sure:
         short -= _follow(draft, draft.orders[order.client_id], max(0, short))
     waits = any(_is_underway(draft, draft.orders[order.client_id]) for order in sure)
@@ -121,7 +131,8 @@ def _follow(draft: Draft, order: Order, short: int) -> int:
     """One modify for both, more shares and a tighter trigger; answers the shares that it now covers."""
     unit = draft.asked
     tighter = _is_looser(unit, order.terms.trigger)
-    if not (short or tighter) or not order.terms.is_stop or order.status >= Status.WORKING:
+    ignored = _is_ignored(draft, order)
+    if not (short or tighter or ignored) or not order.terms.is_stop or order.status >= Status.WORKING:
         return 0
     if not draft.may_modify(order, MODIFICATIONS_OF_STOP):
         return 0
@@ -129,9 +140,21 @@ def _follow(draft: Draft, order: Order, short: int) -> int:
         return short  # coalesced: the next second covers them
     terms = _stop_terms(unit, order.terms.qty + short, order.terms.trigger)
     draft.modify(order, terms)
+    if ignored:
+        draft.sight.echoes[order.client_id].repeated()
     if draft.orders[order.client_id].modifications == MODIFICATIONS_OF_STOP:
         draft.alarm(f"stop {order.order_id} has spent its modifications and stays where it is")
     return short
+
+
+def _is_ignored(draft: Draft, order: Order) -> bool:
+    """A change was taken and two later reads do not show it (NOT MODIFIED, F 3799): it is asked for again.
+
+    A read may lag by STALE_MOST, so it is no verdict yet; but to ask for the same again is harmless.
+    """
+    echo = draft.sight.echoes.get(order.client_id)
+    waited = draft.at >= order.acted_at + EXIT_REPRICE
+    return echo is not None and echo.times >= BOOK_QUORUM and waited
 
 
 def _is_looser(unit: Unit, trigger: Paise | None) -> bool:
@@ -162,6 +185,8 @@ def _shrink(draft: Draft, orders: Sequence[Order], need: int) -> None:
         if excess <= 0:
             return
         if not draft.may_ask(order):
+            # A spare that is asked again in a moment goes; the one that stays must not go in its place.
+            excess -= min(excess, order.left) if draft.is_asked_again_soon(order) else 0
             continue
         if order.left <= excess or not draft.may_modify(order):
             draft.cancel(order)
@@ -181,9 +206,12 @@ def _work_exit(draft: Draft, order: Order, room: int) -> None:
     tries = order.modifications + (draft.at - order.acted_at) // EXIT_REPRICE
     terms = _exit_terms(draft, order.side, order.filled + room, first=rests_as_stop, tries=tries)
     is_there = terms == order.terms and order.status >= Status.WORKING
-    if is_there and terms.order_type is OrderType.LIMIT:
+    ignored = _is_ignored(draft, order)
+    if is_there and terms.order_type is OrderType.LIMIT and not ignored:
         return  # the same price again would only lose its place in the queue (O8)
     _modify_or_cancel(draft, order, terms)
+    if ignored:
+        draft.sight.echoes[order.client_id].repeated()
 
 
 def _modify_or_cancel(draft: Draft, order: Order, terms: Terms) -> None:
@@ -213,7 +241,7 @@ def _exit_terms(draft: Draft, side: Side, qty: int, *, first: bool, tries: int =
 
 def _may_send_stop(draft: Draft) -> bool:
     """A second stop at once when the fate of one is unknown; more only when the book shows none of them."""
-    doubtful = [order for order in draft.closers if order.is_unsure]
+    doubtful = [order for order in draft.closers if _is_doubtful(draft, order)]
     if _is_held_back(draft, doubtful):
         return False
     return len(doubtful) <= 1 or all(_is_absent(draft, order, BOOK_QUORUM) for order in doubtful)
@@ -224,7 +252,7 @@ def _may_send_exit(draft: Draft) -> bool:
     unit, began = draft.asked, draft.sight.began
     if unit.reread_after is not None and (began is None or began <= unit.reread_after):
         return False
-    doubtful = [order for order in draft.closers if order.is_unsure]
+    doubtful = [order for order in draft.closers if _is_doubtful(draft, order)]
     if _is_held_back(draft, doubtful):
         return False
     return all(_is_absent(draft, o, BOOK_QUORUM if o.purpose is Purpose.EXIT else 1) for o in doubtful)

@@ -31,14 +31,30 @@ from rulebook.records import Paise, Phase, Side, client_id, tag_of
 
 
 @dataclass(slots=True)
+class Echo:
+    """An order that the book shows with other terms than ours, since our last change of it or longer."""
+
+    shown: tuple[int, Paise | None]
+    since: datetime
+    times: int = 0  # reads that began after our last change
+    late: int = 0  # of them those that no lag explains
+    repeats: int = 0
+
+    def repeated(self) -> None:
+        self.times, self.repeats = 0, self.repeats + 1
+
+
+@dataclass(slots=True)
 class Sight:
     """What was not in the books that were read. It dies with the process: a new one looks again."""
 
     began: datetime | None = None  # of the newest read
     absent: dict[str, int] = field(default_factory=dict)  # reads in a row without this order
-    echoes: dict[str, tuple[int, Paise | None, int]] = field(default_factory=dict)
+    echoes: dict[str, Echo] = field(default_factory=dict)
+    missed: dict[str, Terms] = field(default_factory=dict)  # asked for, and not shown by the read that judged
     caps: dict[str, tuple[int, datetime, int]] = field(default_factory=dict)
     strangers: dict[str, bool] = field(default_factory=dict)
+    wholes: dict[str, datetime] = field(default_factory=dict)  # books that agreed with themselves, by ticker
 
 
 class Draft:
@@ -56,6 +72,7 @@ class Draft:
         self.sight = sight
         self.quote: Price | None = None
         self.just_read = False
+        self.knows_position = False  # from the books that were just read
         self.halted = False
         self.wants_read = False
         self.wire: list[Effect] = []
@@ -84,6 +101,12 @@ class Draft:
         return held_of(self.unit, self.ours)
 
     @property
+    def held_before(self) -> int:
+        """What was held before this event."""
+        unit, orders = self.before
+        return held_of(unit, orders_of(unit, orders))
+
+    @property
     def phase(self) -> Phase:
         return phase_of(self.unit, self.ours)
 
@@ -91,6 +114,11 @@ class Draft:
         """Whether a modify or cancel of it can go out now; three equal refusals wait for news of it."""
         waits = order.not_before is not None and self.at < order.not_before
         return order.is_free and order.refusals < REFUSALS_MOST and not waits
+
+    def is_asked_again_soon(self, order: Order) -> bool:
+        """Nothing but RETRY holds the next request back."""
+        waits = order.not_before is not None and self.at < order.not_before
+        return waits and order.is_free and order.refusals < REFUSALS_MOST
 
     def may_modify(self, order: Order, most: int = MODIFICATIONS_MOST) -> bool:
         return self.may_ask(order) and not order.fixed and order.modifications < most
@@ -129,6 +157,7 @@ class Draft:
 
     def modify(self, order: Order, terms: Terms) -> None:
         assert order.order_id is not None
+        self.sight.missed.pop(order.client_id, None)  # what is asked now is what counts
         request = self._request(order, Ask.MODIFY, terms)
         self.update(
             order,
@@ -201,8 +230,12 @@ def inside(unit: Unit, price: int) -> Paise:
 
 
 def stop_at(unit: Unit, entries: Iterable[Order]) -> Paise | None:
-    """Average fill less or plus the distance, and never looser than it already was."""
-    wanted = [order for order in entries if not order.excess and order.filled > order.carried]
+    """Average fill less or plus the distance, and never looser than it already was.
+
+    What must not be counts only while nothing else is there: its exit may be in doubt, and it is held.
+    """
+    brought = [order for order in entries if order.filled > order.carried]
+    wanted = [order for order in brought if not order.excess] or brought
     filled, value = sum(o.filled for o in wanted), sum(o.value for o in wanted)
     if filled == 0:
         return unit.stop

@@ -60,7 +60,7 @@ def _ask_for_a_child(draft: Draft, entries: list[Order]) -> None:
 
 def _decide_to_leave(draft: Draft) -> None:
     unit, held = draft.asked, draft.held
-    if held < 0 and unit.want is Want.HOLD:
+    if held < 0 <= draft.held_before:
         draft.alarm(f"{-held} shares too many were closed: the reverse is closed at once", Severity.CRITICAL)
     if unit.want is not Want.HOLD:
         return
@@ -101,6 +101,11 @@ def _tend_closers(draft: Draft) -> None:
         if held == 0 or order.side is not side:
             send_away(draft, order)
     if held == 0:
+        return
+    if held < 0 and unit.lost and not draft.knows_position:
+        # Either we closed what another hand had closed, or nobody had and our own fill was shown late: only
+        # books that agree with themselves tell. To close a reverse that is none would open one.
+        draft.wants_read = True
         return
     if unit.want is Want.STUCK:
         stand_stuck(draft, side, abs(held))

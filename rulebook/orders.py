@@ -80,6 +80,7 @@ from rulebook.order_plan import plan
 from rulebook.order_records import (
     POLL,
     READ_SPACING,
+    SETTLE_HORIZON,
     Order,
     Purpose,
     Record,
@@ -291,16 +292,27 @@ class Machine:
         return list(reads)
 
     def _is_busy(self) -> bool:
-        """Not flat, or flat without having looked since: a twin of the last order may still be unseen."""
+        """Not flat, or flat and something is not yet known for sure."""
         started = self._looks_after is not None
         return (started and not self._is_reconciled) or any(
-            self.phase(ticker) is not Phase.FLAT or not self._has_looked_since(ticker)
-            for ticker in self.units
+            self.phase(ticker) is not Phase.FLAT or self._is_unsure_of(ticker) for ticker in self.units
         )
 
-    def _has_looked_since(self, ticker: str) -> bool:
+    def _is_unsure_of(self, ticker: str) -> bool:
+        """A twin may be unseen, a fill without its id, or shares taken for lost that were not."""
         last = max((max(o.news_at, o.acted_at) for o in self.orders_of(ticker)), default=None)
-        return last is None or (self._sight.began is not None and self._sight.began > last)
+        if last is None:
+            return False
+        began, whole_at = self._sight.began, self._sight.wholes.get(ticker)
+        has_looked = began is not None and began > last
+        knows_position = not self.units[ticker].lost or (whole_at is not None and whole_at > last)
+        return not has_looked or not knows_position or self._lacks_fills(ticker)
+
+    def _lacks_fills(self, ticker: str) -> bool:
+        """The orders say more than the trades: the ledger wants each fill by its id (invariant 10)."""
+        orders = self.orders.get(ticker, {}).values()
+        lacking = [order for order in orders if sum(fill.qty for fill in order.fills) < order.filled]
+        return any(self._now is not None and self._now < o.news_at + SETTLE_HORIZON for o in lacking)
 
 
 def recover(records: Iterable[Record]) -> Machine:

@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from rulebook.order_draft import Draft, is_seen
+from rulebook.order_draft import Draft, Echo, is_seen
 from rulebook.order_messages import BookRead, OrderRow
 from rulebook.order_news import advanced
 from rulebook.order_records import (
     BOOK_QUORUM,
     RETRY,
     SETTLE_HORIZON,
+    SPELLED,
     STALE_MOST,
     Ask,
     Order,
@@ -73,11 +74,17 @@ def _settle_request(draft: Draft, order: Order, read: BookRead, row: OrderRow) -
     request = order.request
     if request is None or request.unsure_since is None or read.began <= request.unsure_since:
         return
-    later = draft.at + RETRY
+    if row.status not in SPELLED and read.began <= request.unsure_since + STALE_MOST:
+        return  # MODIFY PENDING and its like: it is on its way
+    before = draft.before[1].get(order.client_id)
+    came_to_rest = before is not None and before.status < Status.TRIGGER_PENDING <= order.status
+    later = draft.at if came_to_rest else draft.at + RETRY  # what it was refused for is over
     if request.ask is Ask.MODIFY and request.terms is not None and _took(order, request, row):
         draft.update(order, request=None, terms=request.terms)
     else:
         draft.update(order, request=None, not_before=later)
+        if request.terms is not None:
+            draft.sight.missed[order.client_id] = request.terms
 
 
 def _took(order: Order, request: Request, row: OrderRow) -> bool:
@@ -93,24 +100,38 @@ def _took(order: Order, request: Request, row: OrderRow) -> bool:
 
 
 def _compare_terms(draft: Draft, order: Order, read: BookRead, row: OrderRow) -> None:
-    """What another hand has moved, or whose accepted modification the exchange refused (H2, F 3799).
+    """What another hand has moved, or whose accepted modification the exchange refused (H2, O11, F 3799).
 
-    Within STALE_MOST of our own change a lagging read looks the same, so nothing is concluded then.
+    Within STALE_MOST of our own change a lagging read looks the same: until then it is only asked for again
+    (order_closing.py). What is still not taken then is not tried a third way: other orders cover the rest.
     """
     name = _price_that_counts(order)
     known = (order.terms.qty, getattr(order.terms, name) if name else None)
     shown = (row.qty, getattr(row, name) if name else None)
-    is_settled = order.is_free and read.began > order.acted_at + STALE_MOST
-    if not name or not is_settled or shown == known or shown[1] is None:
-        draft.sight.echoes.pop(order.client_id, None)
+    echoes = draft.sight.echoes
+    missed = draft.sight.missed.get(order.client_id)
+    if missed is not None and name and shown == (missed.qty, getattr(missed, name)) and order.is_free:
+        # What was asked for, and an older read did not show yet: that it is there is a fact at once.
+        draft.sight.missed.pop(order.client_id)
+        draft.update(order, terms=missed)
+        known = shown
+    if not name or shown == known or shown[1] is None:
+        echoes.pop(order.client_id, None)
         return
-    *before, times = draft.sight.echoes.get(order.client_id, (0, None, 0))
-    times = times + 1 if tuple(before) == shown else 1
-    draft.sight.echoes[order.client_id] = (*shown, times)
-    if times >= BOOK_QUORUM:
-        draft.sight.echoes.pop(order.client_id)
-        draft.update(order, terms=replace(order.terms, **{"qty": row.qty, name: shown[1]}))
-        draft.alarm(f"{order.purpose} {order.order_id} rests at {shown}, not at {known}: another hand")
+    if not order.is_free or read.began <= order.acted_at:
+        return
+    echo = echoes.get(order.client_id)
+    if echo is None or echo.shown != shown:
+        echo = echoes[order.client_id] = Echo(shown, order.acted_at)
+    echo.times += 1
+    echo.late += read.began > echo.since + STALE_MOST
+    if echo.late < BOOK_QUORUM:
+        return
+    echoes.pop(order.client_id)
+    fixed = order.fixed or (echo.repeats > 0 and row.qty != order.terms.qty)
+    draft.update(order, terms=replace(order.terms, **{"qty": row.qty, name: shown[1]}), fixed=fixed)
+    why = f"asked {echo.repeats + 1} times" if echo.repeats else "another hand"
+    draft.alarm(f"{order.purpose} {order.order_id} rests at {shown}, not at {known}: {why}")
 
 
 def _price_that_counts(order: Order) -> str:
@@ -122,6 +143,8 @@ def _price_that_counts(order: Order) -> str:
 
 def _compare_position(draft: Draft, read: BookRead, net: int) -> None:
     """Ours is never more than the broker's net in our direction; what is beyond it others have closed."""
+    if draft.asked.lost and _is_whole(draft, read, net):
+        _find_again(draft, net)
     unit = draft.asked
     theirs = max(0, unit.side * net)
     if draft.held <= theirs:
@@ -138,6 +161,18 @@ def _compare_position(draft: Draft, read: BookRead, net: int) -> None:
     elif read.began >= _last_news(draft, since) + STALE_MOST:
         draft.change(want=max(unit.want, Want.EXIT, key=list(Want).index))
         _lose(draft, draft.held - theirs, "the broker's position is smaller than ours", Severity.HALT)
+
+
+def _find_again(draft: Draft, net: int) -> None:
+    """Shares that were taken for lost and that fills of ours, shown late (R3), account for."""
+    unit = draft.asked
+    ours = draft.held + unit.lost
+    lost = min(unit.lost, max(0, ours - unit.side * net))
+    if lost < unit.lost:
+        draft.change(lost=lost)
+        draft.alarm("what was taken for lost were our own fills, shown late")
+    draft.sight.wholes[draft.ticker] = draft.at
+    draft.knows_position = True
 
 
 def _lose(draft: Draft, qty: int, why: str, severity: Severity) -> None:

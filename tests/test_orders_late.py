@@ -1,0 +1,292 @@
+"""What the simulation of settlement taught the machine of orders: news that is late, changes that are not made.
+
+Each test is the small story behind a seed of tests/sim that failed. The shell and its exchange are those of
+test_orders.py.
+"""
+
+# mypy: disable-error-code="arg-type, type-arg, no-untyped-call, operator, func-returns-value"
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from rulebook.order_messages import Answered, BookRead, Cancel, Modify, Place, ReadBook
+from rulebook.order_records import Purpose, Refusal, Severity, Status, Terms
+from rulebook.records import OrderType, Phase, Side
+from tests.test_orders import TICKER, Exchange, Shell, alarms, protected, shell
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+@dataclass
+class Deaf(Exchange):
+    """Takes every modification and makes none of them, so often (NOT MODIFIED: O11)."""
+
+    deaf: int = 0
+
+    def modify(self, now, order_id, terms) -> bool:
+        if self.deaf > 0:
+            self.deaf -= 1
+            return True
+        return super().modify(now, order_id, terms)
+
+
+class Slow(Shell):
+    """A request that is `silent` is not answered at all; one that is `hidden` shows in no book of orders."""
+
+    def send(self, effect, ref, kind) -> None:
+        if self.faults.get(kind, [""])[:1] == ["silent"]:
+            self.faults[kind].pop(0)
+            self.tick()
+            return
+        super().send(effect, ref, kind)
+
+
+def partly_filled(exchange) -> Shell:
+    """Four of ten have filled and have a stop; then four more fill."""
+    made = Shell(exchange).start()
+    made.market(offered=4)
+    made.enter()
+    made.run(2)
+    made.market(offered=4)
+    return made
+
+
+def stops(made):
+    return [o.left for o in made.exchange.orders.values() if o.status == "TRIGGER PENDING"]
+
+
+def modifications(made):
+    return [effect for effect in made.effects if isinstance(effect, Modify)]
+
+
+def test_a_change_that_was_taken_and_not_made_is_asked_for_again_within_seconds():
+    made = partly_filled(Deaf(deaf=1))
+    made.run(1.5)
+    before = stops(made)
+    made.run(4)
+
+    assert ([4], [8]) == (before, stops(made))
+
+
+def test_a_stop_that_never_takes_a_change_gets_another_beside_it():
+    made = partly_filled(Deaf(deaf=100))
+    made.run(16)
+
+    assert [4, 4] == stops(made)
+    assert any("asked" in text for text in alarms(made.effects))
+    assert 6 >= len(modifications(made))
+
+
+def test_a_lagging_book_repeats_a_change_and_concludes_nothing():
+    made = partly_filled(Exchange())
+    made.run(0.5)
+    stale = made.exchange.read(made.now)
+    made.run(1.5)
+    for second in range(1, 6):
+        made.run(1)
+        made.reads = False
+        made.hear(replace(stale, at=made.tick(), began=made.now))
+        assert 8 == sum(stops(made)), second
+
+    assert 1 == len(made.placed(Purpose.STOP))
+
+
+def in_doubt() -> Shell:
+    """The stop for four was to become one for eight, and no answer came."""
+    made = partly_filled(Exchange())
+    made.faults = {"MODIFY": ["mute"]}
+    made.reads = False
+    made.hear(made.exchange.read(made.tick()))
+    made.run(1.2)
+    assert ([8], 1) == (stops(made), len(modifications(made)))
+    return made
+
+
+def as_it_was(made, status) -> BookRead:
+    """The books as they are, but for the stop: still for four shares."""
+    read: BookRead = made.exchange.read(made.tick())
+    rows = tuple(replace(row, qty=4, status=status) if row.side is SELL else row for row in read.orders)
+    return replace(read, orders=rows)
+
+
+def test_a_change_that_is_on_its_way_is_neither_made_nor_refused():
+    made = in_doubt()
+    made.hear(as_it_was(made, "MODIFY PENDING"))
+    made.hear(made.exchange.read(made.tick()))
+    made.run(3)
+
+    assert (1, [8]) == (len(made.placed(Purpose.STOP)), stops(made))
+
+
+def test_a_change_that_shows_after_a_lagging_book_denied_it_is_believed_at_once():
+    made = in_doubt()
+    made.hear(as_it_was(made, "TRIGGER PENDING"))
+    made.hear(made.exchange.read(made.tick()))
+    made.hear(made.exchange.read(made.tick()))
+    made.run(3)
+
+    assert [8] == stops(made)
+
+
+def test_while_the_spare_is_asked_again_the_first_stop_stays():
+    made = shell(STOP=["mute"], CANCEL=["refuse processing"])
+    made.enter()
+    made.run(5)
+
+    cancelled = {effect.order_id for effect in made.effects if isinstance(effect, Cancel)}
+    assert (1, [10]) == (len(cancelled), stops(made))
+
+
+def test_a_spare_that_was_still_on_its_way_is_cancelled_as_soon_as_it_rests():
+    made = shell(STOP=["mute"], CANCEL=["refuse processing"])
+    made.reads = False
+    made.enter()
+    made.hear(made.exchange.read(made.tick()))  # the entry has filled: a stop, and a second one
+    read = made.exchange.read(made.tick())
+    coming = tuple(replace(row, status="OPEN PENDING") if row.side is SELL else row for row in read.orders)
+    made.hear(replace(read, orders=coming))
+    refused = stops(made)
+    made.hear(made.exchange.read(made.tick()))
+
+    assert ([10, 10], [10]) == (refused, stops(made))
+
+
+def test_a_stop_without_an_answer_for_two_seconds_and_in_no_book_gets_a_second_one():
+    made = Slow().start()
+    made.faults = {"STOP": ["silent"]}
+    made.enter()
+    made.run(1.5)
+    early = len(made.placed(Purpose.STOP))
+    made.run(2.5)
+
+    assert (1, 2, [10]) == (early, len(made.placed(Purpose.STOP)), stops(made))
+
+
+def test_the_machine_looks_on_until_each_fill_is_known_by_its_id():
+    made = protected()
+    made.exit()
+    made.reads = False
+    made.run(1)
+    read = made.exchange.read(made.now)
+    for second in range(3):
+        made.hear(replace(read, at=made.tick(), began=made.now, trades=read.trades[: 1 + second // 2]))
+        made.run(1)
+
+    assert Phase.FLAT is made.phase
+    assert not any(isinstance(effect, ReadBook) for effect in made.run(5)), "all fills are known by now"
+    told = [order.fills for order in made.machine.orders_of(TICKER)]
+    assert 2 == sum(len(fills) for fills in told)
+
+
+def test_without_the_last_fill_it_goes_on_looking_and_gives_up_after_the_horizon():
+    made = protected()
+    made.exit()
+    made.reads = False
+    made.run(1)
+    read = made.exchange.read(made.now)
+    made.hear(replace(read, at=made.tick(), began=made.now, trades=read.trades[:1]))
+
+    assert Phase.FLAT is made.phase
+    assert any(isinstance(effect, ReadBook) for effect in made.run(5))
+    made.run(130)
+    made.hear(replace(read, at=made.tick(), began=made.now, trades=read.trades[:1]))
+    assert not any(isinstance(effect, ReadBook) for effect in made.run(5))
+
+
+def hidden_exit(made) -> BookRead:
+    """The exit has filled and no book of orders or trades shows it; the position does."""
+    read: BookRead = made.exchange.read(made.now)
+    exit_ids = [o.order_id for o in made.exchange.orders.values() if o.side is SELL]
+    orders = tuple(
+        replace(row, filled=0, value=0, status="OPEN") if row.order_id in exit_ids else row
+        for row in read.orders
+    )
+    trades = tuple(fill for fill in read.trades if fill.order_id not in exit_ids)
+    return replace(read, orders=orders, trades=trades)
+
+
+def exit_taken_for_lost() -> Shell:
+    """Ten seconds of books whose position is smaller than ours."""
+    made = protected()
+    made.reads = False
+    made.exit()
+    for _ in range(14):
+        made.run(1)
+        made.hear(replace(hidden_exit(made), at=made.tick(), began=made.now))
+    return made
+
+
+def test_shares_taken_for_lost_come_back_when_our_own_fill_shows_late():
+    made = exit_taken_for_lost()
+    lost = made.machine.units[TICKER].lost
+    placed = len([e for e in made.effects if isinstance(e, Place)])
+    made.reads = True
+    made.run(5)
+
+    assert (10, 0, 0) == (lost, made.machine.units[TICKER].lost, made.machine.held(TICKER))
+    assert (0, placed) == (made.exchange.net, len([e for e in made.effects if isinstance(e, Place)]))
+    assert Phase.FLAT is made.phase
+
+
+def test_a_reverse_is_not_believed_before_the_books_agree_with_themselves():
+    made = exit_taken_for_lost()
+    read = made.exchange.read(made.now)
+    made.hear(replace(read, at=made.tick(), began=made.now, positions={TICKER: 3}))
+
+    assert -10 == made.machine.held(TICKER)
+    assert BUY not in [e.side for e in made.effects if isinstance(e, Place)][1:]
+
+
+def test_a_true_reverse_after_a_close_by_hand_is_closed():
+    """The hand sold our ten; that was settled, and the stop fired for ten more before its cancel arrived."""
+    made = protected(CANCEL=["lost"] * 9)
+    made.exchange.place(made.now, SELL, Terms(10, OrderType.MARKET), None)
+    made.run(4)
+    assert 10 == made.machine.units[TICKER].lost
+    (stop,) = (o for o in made.exchange.orders.values() if o.tag and o.side is SELL)
+    stop.status = "OPEN"
+    made.exchange.fill(made.now, stop, 10)
+    made.run(8)
+
+    assert 0 == made.exchange.net
+    assert alarms(made.effects, Severity.CRITICAL)
+
+
+def test_shares_whose_exit_is_in_doubt_have_a_stop_meanwhile():
+    """A proxy doubled the entry; the exits for the ten too many are lost on their way."""
+    made = shell(ENTRY=["twice"], EXIT=["lost"] * 3)
+    made.enter()
+    made.run(4.5)
+
+    assert 20 == made.exchange.net == made.exchange.closing()
+    made.run(20)
+    assert (10, [10]) == (made.exchange.net, stops(made))
+
+
+def test_a_twin_that_fills_before_its_order_has_a_stop_at_a_price_too():
+    made = Slow().start()
+    made.faults = {"ENTRY": ["twice"], "EXIT": ["lost", "lost"]}
+    made.market(offered=0)
+    made.enter()
+    first, twin = made.exchange.orders.values()
+    made.exchange.fill(made.now, twin, 4)
+    made.run(4)
+
+    assert (0, 4) == (first.filled, twin.filled)
+    assert made.machine.units[TICKER].stop is not None
+    made.market(offered=10**6)
+    made.run(10)
+    assert [10] == stops(made) or made.exchange.net == 0
+
+
+def test_a_late_refusal_of_a_stop_that_was_taken_for_lost_ends_the_trade_once():
+    made = Slow().start()
+    made.faults = {"STOP": ["silent"]}
+    made.enter()
+    made.run(4)
+    first = made.placed(Purpose.STOP)[0]
+    made.hear(Answered(made.tick(), first.client_id, "26112300000099"))
+
+    assert Status.ACCEPTED is made.machine.orders[TICKER][first.client_id].status
+    assert Refusal.OTHER not in [o.refusal for o in made.machine.orders_of(TICKER)]
+    assert timedelta(0) < made.now - made.machine.units[TICKER].born_at
