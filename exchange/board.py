@@ -7,6 +7,7 @@ what the broker sends to a fresh subscriber too (kite.md 5.2), stamped with that
 Own orders are no matter of this file: venue.py lays them over the depth.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -282,7 +283,5 @@ def _quote(page: Page, row: int, closing: Print | None) -> Quote:
 
 
 def _last_trade(strip: Strip, row: int) -> int:
-    """The last row in which shares changed hands; the first one where none did."""
-    while row > 0 and strip.volumes[row] == strip.volumes[row - 1]:
-        row -= 1
-    return row
+    """The last row in which shares changed hands: where the running total first was what it is."""
+    return bisect_left(strip.volumes, strip.volumes[row], 0, row + 1)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -44,7 +43,6 @@ MOST_CONNECTIONS = 3  # of one api_key; the next gets 429 at the upgrade
 MOST_TOKENS = 3_000  # of one connection
 INTERVAL = timedelta(milliseconds=500)
 HEARTBEAT_EVERY = timedelta(seconds=1)
-ROWS_KEPT = 20_000  # a level stands for seconds, and goes out with each quote of them
 MOST_FLIPPED = 4  # bytes of a corrupt frame
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -110,12 +108,7 @@ def packet_of(listing: Listing, quote: Quote, mode: Mode) -> Packet:
 
 
 def _rows(levels: Iterable[Level]) -> tuple[DepthRow, ...]:
-    return tuple(map(_row, levels))
-
-
-@lru_cache(maxsize=ROWS_KEPT)
-def _row(level: Level) -> DepthRow:
-    return DepthRow(min(level.qty, MOST_UINT32), level.price, 1)
+    return tuple([DepthRow(min(qty, MOST_UINT32), price, 1) for price, qty in levels])
 
 
 @dataclass(slots=True)
