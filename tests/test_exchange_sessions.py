@@ -176,6 +176,26 @@ def never_too_fast(request) -> None:
         request.getfixturevalue("shared").pass_seconds(2)
 
 
+def test_the_official_ticker_hears_prices_and_orders(running):
+    kite = running.logged_in()
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.python_ticker", json.dumps(running.ready), kite.access_token],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    ) as ticker:  # fmt: skip
+        assert ticker.stdout is not None
+        assert "subscribed\n" == ticker.stdout.readline()
+        kite.place_order(
+            **PLACE, tradingsymbol="INFY", transaction_type="BUY", quantity=1, order_type="MARKET",
+            market_protection=-1, tag="rlhint",
+        )  # fmt: skip
+        running.pass_seconds(3)
+        told = json.loads(ticker.stdout.readline())
+        ticker.wait(ANSWER_S)
+
+    assert ("rlhint", "COMPLETE") == (told["order"]["tag"], told["order"]["status"])
+    assert (INFY, 5) == (told["tick"]["instrument_token"], len(told["tick"]["depth"]["buy"]))
+
+
 # --- the stream ----------------------------------------------------------------------------------------
 
 
