@@ -78,6 +78,10 @@ class Floor:
         """A modification has arrived."""
         if not order.is_live:
             return
+        if order.was_triggered and said.limit is None:  # an SL-M that has fired keeps the limit it got then
+            said = replace(
+                said, order_type=OrderType.LIMIT, price=order.wording.price, limit=order.wording.limit
+            )
         book = self._book(order.ticker)
         if self._strikes("modify_refused", order) or not self._may_become(order, said, book):
             self._register.move(order, Status.NOT_MODIFIED)

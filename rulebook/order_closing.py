@@ -252,10 +252,18 @@ def _may_send_exit(draft: Draft) -> bool:
     unit, began = draft.asked, draft.sight.began
     if unit.reread_after is not None and (began is None or began <= unit.reread_after):
         return False
+    if any(_would_meet(order) for order in draft.of(Purpose.ENTRY)):
+        return False
     doubtful = [order for order in draft.closers if _is_doubtful(draft, order)]
     if _is_held_back(draft, doubtful):
         return False
     return all(_is_absent(draft, o, BOOK_QUORUM if o.purpose is Purpose.EXIT else 1) for o in doubtful)
+
+
+def _would_meet(entry: Order) -> bool:
+    """An exit against our own entry is refused as a self-trade (O12), so the entry's cancel comes first."""
+    is_known = entry.is_alive and entry.order_id is not None and entry.left > 0
+    return is_known and (entry.request is not None or entry.refusals < REFUSALS_MOST)
 
 
 def _is_held_back(draft: Draft, doubtful: Sequence[Order]) -> bool:

@@ -51,6 +51,7 @@ class Sight:
     began: datetime | None = None  # of the newest read
     absent: dict[str, int] = field(default_factory=dict)  # reads in a row without this order
     echoes: dict[str, Echo] = field(default_factory=dict)
+    moving: set[str] = field(default_factory=set)  # refused as being processed while on their way
     missed: dict[str, Terms] = field(default_factory=dict)  # asked for, and not shown by the read that judged
     caps: dict[str, tuple[int, datetime, int]] = field(default_factory=dict)
     strangers: dict[str, bool] = field(default_factory=dict)

@@ -197,7 +197,9 @@ def _take_refused_request(draft: Draft, order: Order, event: Refused) -> None:
         draft.alarm(f"{order.order_id}: {kind} refused {times} times: {event.text}", Severity.CRITICAL)
     if event.refusal is Refusal.PROCESSING or asked.ask is Ask.CANCEL:
         # It may be filling, or be over already: read again, never assume (K#8106, F 7489).
-        draft.update(order, request=replace(asked, unsure_since=draft.at))
+        if order.status is Status.ACCEPTED:
+            draft.sight.moving.add(order.client_id)
+        draft.update(order, request=replace(asked, unsure_since=draft.at, refused=True))
     elif event.refusal is Refusal.MODIFICATIONS_EXCEEDED:
         draft.update(order, request=None, modifications=MODIFICATIONS_LIMIT)
     elif event.refusal is Refusal.PROTECTION and not draft.asked.no_market:

@@ -145,6 +145,7 @@ class Request:
     at: datetime
     terms: Terms | None = None
     unsure_since: datetime | None = None
+    refused: bool = False  # as being processed: it was not done, what else is going on only the book can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class Order:
     @property
     def most_left(self) -> int:
         """What it may still trade, whatever becomes of the request in flight."""
-        if self.request is None or self.request.terms is None or not self.is_alive:
+        if self.request is None or self.request.terms is None or not self.is_alive or self.request.refused:
             return self.left
         return max(self.left, self.request.terms.qty - self.filled)
 

@@ -191,6 +191,9 @@ class Machine:
         ticker = event.ticker if isinstance(event, StuckAsked) else event.intent.ticker
         if not self._is_reconciled:
             raise IllegalMoveError(f"{ticker}: the book has not been read yet, no {type(event).__name__}")
+        is_new = isinstance(event, EnterAsked) and event.parent is None and self.phase(ticker) is Phase.FLAT
+        if is_new and not self._is_settled(ticker):
+            raise IllegalMoveError(f"{ticker}: the book has not been read since its last order, no entry now")
         draft = self._draft(ticker, at, type(event).__name__)
         take_ask(draft, event)
         return draft
@@ -295,18 +298,18 @@ class Machine:
         """Not flat, or flat and something is not yet known for sure."""
         started = self._looks_after is not None
         return (started and not self._is_reconciled) or any(
-            self.phase(ticker) is not Phase.FLAT or self._is_unsure_of(ticker) for ticker in self.units
+            self.phase(ticker) is not Phase.FLAT or not self._is_settled(ticker) or self._lacks_fills(ticker)
+            for ticker in self.units
         )
 
-    def _is_unsure_of(self, ticker: str) -> bool:
-        """A twin may be unseen, a fill without its id, or shares taken for lost that were not."""
+    def _is_settled(self, ticker: str) -> bool:
+        """Looked at since its last order moved: a twin may be unseen, or shares taken for lost be ours."""
         last = max((max(o.news_at, o.acted_at) for o in self.orders_of(ticker)), default=None)
         if last is None:
-            return False
+            return True
         began, whole_at = self._sight.began, self._sight.wholes.get(ticker)
-        has_looked = began is not None and began > last
         knows_position = not self.units[ticker].lost or (whole_at is not None and whole_at > last)
-        return not has_looked or not knows_position or self._lacks_fills(ticker)
+        return began is not None and began > last and knows_position
 
     def _lacks_fills(self, ticker: str) -> bool:
         """The orders say more than the trades: the ledger wants each fill by its id (invariant 10)."""

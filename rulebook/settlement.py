@@ -75,9 +75,10 @@ def _settle_request(draft: Draft, order: Order, read: BookRead, row: OrderRow) -
     if request is None or request.unsure_since is None or read.began <= request.unsure_since:
         return
     if row.status not in SPELLED and read.began <= request.unsure_since + STALE_MOST:
+        draft.sight.moving.add(order.client_id)
         return  # MODIFY PENDING and its like: it is on its way
-    before = draft.before[1].get(order.client_id)
-    came_to_rest = before is not None and before.status < Status.TRIGGER_PENDING <= order.status
+    came_to_rest = order.client_id in draft.sight.moving
+    draft.sight.moving.discard(order.client_id)
     later = draft.at if came_to_rest else draft.at + RETRY  # what it was refused for is over
     if request.ask is Ask.MODIFY and request.terms is not None and _took(order, request, row):
         draft.update(order, request=None, terms=request.terms)

@@ -9,7 +9,10 @@ test_orders.py.
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import pytest
+
 from rulebook.order_messages import Answered, BookRead, Cancel, Modify, Place, ReadBook
+from rulebook.order_news import IllegalMoveError
 from rulebook.order_records import Purpose, Refusal, Severity, Status, Terms
 from rulebook.records import OrderType, Phase, Side
 from tests.test_orders import TICKER, Exchange, Shell, alarms, protected, shell
@@ -126,6 +129,18 @@ def test_a_change_that_shows_after_a_lagging_book_denied_it_is_believed_at_once(
     made.run(3)
 
     assert [8] == stops(made)
+
+
+def test_a_change_that_was_refused_covers_no_share_while_the_order_is_in_no_book():
+    made = partly_filled(Exchange())
+    made.faults = {"MODIFY": ["refuse processing"]}
+    made.reads = False
+    for _ in range(6):
+        read = made.exchange.read(made.tick())
+        made.hear(replace(read, orders=tuple(row for row in read.orders if row.side is BUY)))
+        made.run(1)
+
+    assert [4, 4] == stops(made)
 
 
 def test_while_the_spare_is_asked_again_the_first_stop_stays():
@@ -250,6 +265,38 @@ def test_a_true_reverse_after_a_close_by_hand_is_closed():
 
     assert 0 == made.exchange.net
     assert alarms(made.effects, Severity.CRITICAL)
+
+
+def test_nothing_is_entered_before_the_book_was_read_since_the_last_order():
+    """A twin of the exit may be there already: flat by what is known is not yet flat."""
+    made = protected()
+    made.exit()
+    made.reads = False
+    made.run(1)
+    began = made.now - timedelta(seconds=1)
+    made.hear(replace(made.exchange.read(made.tick()), began=began))
+    assert Phase.FLAT is made.phase
+
+    with pytest.raises(IllegalMoveError, match="since its last order"):
+        made.enter()
+    made.queue = []
+    made.hear(made.exchange.read(made.tick()))
+    made.enter()
+    assert 2 == len(made.placed(Purpose.ENTRY))
+
+
+def test_no_exit_is_sent_against_our_own_entry_and_it_goes_once_that_is_over():
+    """The exchange would refuse it as a self-trade, and three refusals would leave the shares bare (O12)."""
+    made = shell(STOP=["refuse circuit"], CANCEL=["refuse processing"] * 2)
+    made.market(offered=4)
+    made.enter()
+    made.run(1.5)
+    early = made.placed(Purpose.EXIT)
+    made.market(offered=100)
+    made.run(10)
+
+    assert ([], 0, Phase.FLAT) == (early, made.exchange.net, made.phase)
+    assert 1 == len(made.placed(Purpose.EXIT))
 
 
 def test_shares_whose_exit_is_in_doubt_have_a_stop_meanwhile():

@@ -85,7 +85,7 @@ class Oracle:
     def failed(self, call: Call, error: BrokerError) -> None:
         t = self.truth
         self._note("failed", f"{type(error).__name__}: {error}")
-        if not isinstance(error, RejectedError):
+        if not isinstance(error, RejectedError) or call.route.name in ("order.modify", "order.cancel"):
             t.troubled_at = t.now
         if call.route.kind is not Kind.ORDERS:
             return

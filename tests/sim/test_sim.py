@@ -22,6 +22,8 @@ from tests.sim.plans import SWARM, draw
 from tests.sim.report import Outcome, Sum, lines_of, outcome_of
 from tests.sim.truth import Bare
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(120)
 REGRESSIONS = {
     167: "a twin of an exit, shown late, left a reverse; and the oracle asked for what nobody could know",
@@ -38,6 +40,14 @@ REGRESSIONS = {
     1317: "the oracle took a person's new wish for a fourth try",
     1745: "a read of MODIFY PENDING was taken for a refusal: a second stop beside the one that had grown",
     3093: "a spare that came to rest was cancelled a second late",
+    5345: "an entry went out between the end of a trade and the read that would have shown a twin of its exit",
+    6353: "a cancel refused while a modification was on its way was repeated a second late",
+    6380: "the oracle took a call that hangs for one that had been answered",
+    6534: "as 3093, told by another read",
+    6934: "three exits against an own entry, refused as self-trades, opened the breaker and left shares bare",
+    220: "the exchange: an SL-M that had fired lost its limit when it was modified",
+    8080: "a modification refused as being processed counted as covering, for thirty seconds",
+    8961: "the oracle granted no second try after a cancel that was refused",
     4172: "an answer that was heard and not written down before a crash counted as known",
 }
 CALM: dict[str, Any] = {
@@ -117,11 +127,11 @@ def test_another_process_with_other_hashes_tells_the_same_trace():
     assert "violations: []" in traces.pop()
 
 
-def test_a_trader_whose_stop_does_not_follow_its_fills_is_caught(tmp_path, monkeypatch):
+def test_a_trader_who_sends_no_stops_is_caught(tmp_path, monkeypatch):
     """The canary: an oracle that finds nothing here finds nothing anywhere."""
-    monkeypatch.setattr("rulebook.order_closing._follow", lambda *_: 0)
+    monkeypatch.setattr("rulebook.order_closing._protect", lambda *_: None)
 
-    assert any(live(seed, tmp_path / f"{seed}").oracle.violations for seed in SEEDS[:40])
+    assert any(live(seed, tmp_path / f"{seed}").oracle.violations for seed in SEEDS[:20])
 
 
 def test_every_invariant_says_its_number_and_every_fault_has_a_probability():

@@ -30,6 +30,7 @@ from rulebook.records import Paise
 from tests.sim.plans import Plan
 
 HOLD_BACK = timedelta(seconds=13)  # STALE_MOST, and the reads that end it
+SLOW_MOST = timedelta(seconds=10)  # after which a call is given up
 REACHABLE = timedelta(seconds=2)  # since the last call that succeeded (faults.md 5)
 ANOTHER_READ = timedelta(seconds=2)  # by which whoever reads every second has seen what is there
 # Faults that a trader cannot notice, or that change nothing about what it may know and do.
@@ -136,7 +137,8 @@ class Truth:
         self.unknown: set[str] = set()  # client ids whose answer did not come
         self.helpless = timedelta(0)  # of all the time so far: nothing could be done
         self._hides_orders = any(fault.name == "late_in_book" for fault in plan.faults)
-        self._struck = 0
+        self._struck = self._slow = 0
+        self._slow_until = exchange.now
         self._traded = 0
 
     # Orders of the exchange
@@ -240,7 +242,15 @@ class Truth:
 
     def note_trouble(self) -> None:
         struck = sum(n for name, n in self.exchange.faults.struck.items() if name not in HARMLESS)
-        if struck != self._struck or self.began_at is None or not self.could_act:
+        if self.exchange.faults.struck.get("slow", 0) != self._slow:
+            self._slow = self.exchange.faults.struck["slow"]
+            self._slow_until = self.now + SLOW_MOST
+        if (
+            struck != self._struck
+            or self.now < self._slow_until
+            or self.began_at is None
+            or not self.could_act
+        ):
             self.troubled_at = self.now
         self._struck = struck
         if not self.could_act:
