@@ -304,6 +304,18 @@ def test_an_sl_m_order_keeps_the_percentage_that_it_came_with():
     assert (98_90, ("mktp", "mktp:0.10")) == (t.see(stop).price, t.see(stop).tags)
 
 
+def test_a_change_that_arrives_after_an_sl_m_has_fired_leaves_it_its_limit():
+    """Asked for while the stop still waited; half a millisecond later it fires."""
+    t = trader(FALL)
+    stop = t.sell(1_000, None, order_type=OrderType.SL_M, trigger=99_00, protection_milli=100)
+    t.till("09:16:59").wait(0.9995)
+    t.modify(stop, qty=900)
+    t.wait(0.5)
+    found = t.see(stop)
+
+    assert (OrderType.LIMIT, 98_90, 900) == (found.order_type, found.price, found.qty)
+
+
 def test_a_trigger_that_is_passed_on_the_way_fires_at_once():
     """Placed at 99.50 just before the row that goes to 99.00."""
     t = trader(FALL).till("09:16:59")
