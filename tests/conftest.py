@@ -69,7 +69,7 @@ class House:
     def run(self, script: str, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, str(ROOT / f"{script}.py"), *args],
-            cwd=self.folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60,
+            cwd=self.folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=110,
         )  # fmt: skip
         assert not any(canary in done.stdout + done.stderr for canary in CANARIES.values())
         return done
