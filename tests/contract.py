@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -230,19 +231,20 @@ ABOUT_ORDERS = tuple(name for name, method in METHODS.items() if "/orders/" in m
 
 def expected(page: Path) -> dict[str, dict[str, str]]:
     """Of each method, by outcome, as the page says."""
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in page.read_text().splitlines()
-        if "|" in line
-    ]
-    head, *rest = rows[rows.index(["what comes back", *COLUMNS]) :]
-    columns = dict(zip(head[1:], zip(*(row[1:] for row in rest[1:]), strict=True), strict=True))
-    outcomes = [row[0] for row in rest[1:]]
+    head, _rule, *rows = _rows_under("| what comes back |", page)
+    columns = dict(zip(head[1:], zip(*(row[1:] for row in rows), strict=True), strict=True))
+    outcomes = [row[0] for row in rows]
     return {
         name: {outcome: cell for outcome, cell in zip(outcomes, columns[title], strict=True) if cell != "-"}
         for title, names in COLUMNS.items()
         for name in names
     }
+
+
+def _rows_under(start_of_head: str, page: Path) -> list[list[str]]:
+    lines = dropwhile(lambda line: not line.startswith(start_of_head), page.read_text().splitlines())
+    table_lines = takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table_lines]
 
 
 def table(found: Mapping[str, Mapping[str, str]]) -> str:
