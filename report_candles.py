@@ -54,11 +54,13 @@ def pack(columns: Sequence[Whole]) -> str:
     return base64.b64encode(zlib.compress(b"".join(planes), 6)).decode()
 
 
-def bars_of(trades: Sequence[Measured], candles: CandleProvider | None) -> PackedBars:
+def bars_of(
+    trades: Sequence[Measured], candles: CandleProvider | None, most_bars: int = BARS_IN_ALL
+) -> PackedBars:
     """The bars around each trade. Where there are too many trades, the largest results are shown."""
     windows = _windows(trades, candles) if candles else {}
-    share = min(BARS_MOST, max(BARS_LEAST, BARS_IN_ALL // max(1, len(windows))))
-    kept = sorted(windows, key=lambda i: -abs(trades[i].r))[: BARS_IN_ALL // BARS_LEAST]
+    share = min(BARS_MOST, max(BARS_LEAST, most_bars // max(1, len(windows))))
+    kept = sorted(windows, key=lambda i: -abs(trades[i].r))[: most_bars // BARS_LEAST]
     counts, merged, parts = [0] * len(trades), [1] * len(trades), []
     for i in sorted(kept):
         merged[i] = -(-windows[i].shape[1] // share)

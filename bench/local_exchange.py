@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 from datetime import datetime
+from functools import partial
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from bench import machine
 from bench.results import Outcome, least, most, row
@@ -44,7 +45,9 @@ async def measure(quick: bool) -> Outcome:
     orders = [_order_seconds() for _ in turns]
     rates = [len(times) / sum(times) for times in orders]
     slowest = [1_000 * sorted(times)[len(times) * 99 // 100] for times in orders]
-    packets = [await _packets_a_second() for _ in turns]
+    streams = [await _stream() for _ in turns]
+    packets = [packets_per_cpu_s for packets_per_cpu_s, _ in streams]
+    silences = [silence_s for _, silence_s in streams]
     sessions = [_session() for _ in range(1 if quick else 3)]
     session_s = [seconds for seconds, _ in sessions]
     history_s = [_history_s()]
@@ -58,6 +61,7 @@ async def measure(quick: bool) -> Outcome:
             "packets/s",
             "over the socket, the market's making included",
         ),
+        row("longest silence on a second socket meanwhile", silences, "s", "nothing subscribed: heartbeats"),
         row("in process: 375 minutes of 50 tickers", session_s, "s"),
         row("quotes that changed in that session", [float(ticks) for _, ticks in sessions], "quotes"),
         row("two years of minutes of 50 tickers", history_s, "s", "made once, on every core; then read"),
@@ -67,6 +71,7 @@ async def measure(quick: bool) -> Outcome:
         least("orders over REST, requests/s", rates, 800),
         most("the slowest of a hundred, ms", slowest, 10),
         least("full packets to one client, per second of one core", packets, 20_000),
+        most("heartbeats meanwhile, longest silence in s", silences, 1),
         most("in process: 375 minutes of 50 tickers, s", session_s, 20),
         most("two years of minutes of 50 tickers, s", history_s, 40),
     ]
@@ -106,24 +111,41 @@ def _order_seconds() -> list[float]:
     return times
 
 
-async def _packets_a_second() -> float:
-    """Counted at the client, over its socket; it reads no packet."""
+async def _stream() -> tuple[float, float]:
+    """Packets for each second of its processor, and the longest silence in s on a socket beside them."""
     with local_exchange("--symbols", str(SYMBOLS), start="2026-11-20T09:30") as running:
         kite = running.logged_in()
         tokens = [int(row["instrument_token"]) for row in kite.instruments("NSE")][:SYMBOLS]
         ready = running.ready
         url = f"{ready['kite_ws_url']}/?api_key={ready['api_key']}&access_token={kite.access_token}"
-        async with connect(url, proxy=None, compression=None, ping_interval=None) as stream:
+        join = partial(connect, url, proxy=None, compression=None, ping_interval=None)
+        async with join() as stream, join() as beside:
             await stream.send(subscribe_text(tokens))
             await stream.send(mode_text(Mode.FULL, tokens))
             await stream.recv()
             await asyncio.to_thread(running.control, "POST", "speed", {"speed": TICKS_SPEED})
-            count, used_s, began = 0, machine.cpu_s(running.process.pid), time.perf_counter()
-            while time.perf_counter() - began < TICKS_S:
-                message = await stream.recv()
-                if isinstance(message, bytes) and len(message) > 1:
-                    count += int.from_bytes(message[:2])
-            return count / (machine.cpu_s(running.process.pid) - used_s)
+            used_s = machine.cpu_s(running.process.pid)
+            packets, silence_s = await asyncio.gather(_packets(stream), _longest_silence_s(beside))
+            return packets / (machine.cpu_s(running.process.pid) - used_s), silence_s
+
+
+async def _packets(stream: ClientConnection) -> int:
+    """Counted by their head; no packet is read."""
+    count, began_s = 0, time.perf_counter()
+    while time.perf_counter() - began_s < TICKS_S:
+        message = await stream.recv()
+        if isinstance(message, bytes) and len(message) > 1:
+            count += int.from_bytes(message[:2])
+    return count
+
+
+async def _longest_silence_s(stream: ClientConnection) -> float:
+    longest_s, began_s = 0.0, time.perf_counter()
+    last_s = began_s
+    while last_s - began_s < TICKS_S:
+        await stream.recv()
+        longest_s, last_s = max(longest_s, time.perf_counter() - last_s), time.perf_counter()
+    return longest_s
 
 
 class _Listener:

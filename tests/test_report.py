@@ -403,9 +403,8 @@ def test_a_trade_without_candles_has_none_and_the_others_keep_theirs(result):
     assert all(n for n, t in zip(counts, result.trades, strict=True) if t.ticker != gone.ticker)
 
 
-def test_beyond_the_budget_the_largest_results_keep_their_candles(result, monkeypatch):
-    monkeypatch.setattr(report_candles, "BARS_IN_ALL", 24 * 10)
-    counts = data(summarise(result))["bars"]["counts"]
+def test_beyond_the_budget_the_largest_results_keep_their_candles(result):
+    counts = report_candles.bars_of(summarise(result).trades, result.candles, most_bars=24 * 10).counts
     largest = sorted(range(300), key=lambda i: -abs(result.trades[i].r))[:10]
 
     assert set(largest) == {i for i, n in enumerate(counts) if n}

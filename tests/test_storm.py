@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from clock import SystemClock
 from kite.feed import BACK_OFF_S, SILENT_S, Connected, Disconnected, Feed, LoggedOut, News, OrderHint, Ticked
@@ -240,9 +241,15 @@ def test_after_every_drop_the_same_is_subscribed_again():
 async def stay(broker: Broker, connection: ServerConnection, _: int) -> None:
     await broker.heard(connection)
     await connection.send(ticks(100))
-    while True:
+    await stay_up(connection)
+
+
+async def stay_up(connection: ServerConnection) -> None:
+    """Beats until the client goes."""
+    while connection.state is State.OPEN:
         await connection.send(HEARTBEAT)
-        await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(connection.wait_closed(), 0.02)
 
 
 def test_403_is_final_until_there_is_another_token():
@@ -309,12 +316,6 @@ async def fall_silent(broker: Broker, connection: ServerConnection, number: int)
     if number:
         await stay_up(connection)
     await connection.wait_closed()
-
-
-async def stay_up(connection: ServerConnection) -> None:
-    while True:
-        await connection.send(HEARTBEAT)
-        await asyncio.sleep(0.02)
 
 
 def test_a_silent_socket_is_dropped_and_a_beating_one_is_kept():
