@@ -141,7 +141,7 @@ class CandleFile:
         day = ist_day(opened_at)
         if not self._store.calendar.is_trading_day(day):
             return moment - opened_at >= timedelta(days=1)
-        return moment >= self._store.calendar.session_of(day, SymbolClass.OTHER).closes_at + AFTER_CLOSE
+        return moment >= known_at(self._store.calendar, day)
 
     # --- what has come ---
 
@@ -216,6 +216,11 @@ def _is_scaled(old: "pd.DataFrame", new: "pd.DataFrame") -> bool:
     ratio = float(np.median(ratios))
     rounding = max(SAME_WITHIN, 1.5 / PAISE / float(both["close"].min()))
     return abs(ratio - 1) > LEAST_ADJUSTMENT and bool(np.all(abs(ratios / ratio - 1) <= rounding))
+
+
+def known_at(calendar: Calendar, day: date) -> datetime:
+    """When everything of that session can be asked for."""
+    return calendar.session_of(day, SymbolClass.OTHER).closes_at + AFTER_CLOSE
 
 
 def _midnight(day: date) -> datetime:

@@ -24,6 +24,7 @@ COLUMNS = ["timestamp", *PRICES, "volume"]
 OPEN_INTEREST = "oi"  # optional
 ABOUT = ("source", "fetched_at", "adjusted", "asked_from")
 FILLED = "filled"  # optional: true where a bar was not traded but imputed
+MEND = "delete it, and fetch it again with: python fetch.py history impute"
 RUPEES_LEAST = 0.01  # less would be 0 paise, which means a bar that was not traded
 RUPEES_MOST = 10_000_000.0  # a share above it is a wrong number, and would not fit into 32 bits of paise
 VOLUME_MOST = 1e15
@@ -43,7 +44,7 @@ def read_candles(raw: Path, ticker: str, timeframe: str) -> "pd.DataFrame":
     frame = _read(path)
     complaint = complaint_about(frame)
     if complaint:
-        raise DataError(f"{path}: {complaint}; fetch it again")
+        raise DataError(f"{path}: {complaint}; {MEND}")
     return frame
 
 
@@ -69,7 +70,7 @@ def _read_table(path: Path) -> "pa.Table":
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     reason = " ".join(str(error).split())[:200]
-    return DataError(f"{path} cannot be read ({reason}); fetch it again")
+    return DataError(f"{path} cannot be read ({reason}); {MEND}")
 
 
 # --- writing --------------------------------------------------------------------------------------

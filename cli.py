@@ -14,7 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from clock import Clock, SystemClock
-from outcome import ExitCode, SuiteError
+from outcome import ConfigError, ExitCode, SuiteError
 
 if TYPE_CHECKING:
     from environment import Environment
@@ -39,6 +39,7 @@ class Answer:
 
     data: Any
     text: str
+    code: ExitCode = ExitCode.DONE  # of work that was done and found something wrong
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Task:
     stage: str | None = None  # its positional name, where it has one
     only_stage: bool = False  # not callable by --fn
     exclusive: bool = False  # it writes: one such run of this script at a time
+    first_aid: bool = False  # it runs whatever is wrong with config.json and .env
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,15 @@ def main(program: Program, argv: Sequence[str] | None = None) -> None:
 def _run(program: Program, args: argparse.Namespace) -> ExitCode:
     results: list[dict[str, Any]] = []
     trouble: BaseException | None = None
+    found = ExitCode.DONE
     try:
-        _carry_out(program, run_of(args, os.environ), results)
+        found = _carry_out(program, run_of(args, os.environ), results)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001  (the last resort: said, never swallowed)
         trouble = caught
     code, sentence = _judged(trouble)
+    code = code or found
     if trouble is not None:
         print(f"{program.name}.py: {sentence}", file=sys.stderr)
         if args.level == "DEBUG":
@@ -168,9 +172,12 @@ def _judged(trouble: BaseException | None) -> tuple[ExitCode, str | None]:
             return ExitCode.FAILED, _redacted(text)
 
 
-def _carry_out(program: Program, run: Run, results: list[dict[str, Any]]) -> None:
+def _carry_out(program: Program, run: Run, results: list[dict[str, Any]]) -> ExitCode:
+    """The first code that is not DONE, of tasks that came to their end."""
     plan = run.args.plan or program.by_stage()["all"]
-    _start_logging(run)
+    code = ExitCode.DONE
+    with suppress(*([ConfigError] if all(task.first_aid for task in plan) else [])):
+        _start_logging(run)
     with ExitStack() as held:
         if any(task.exclusive for task in plan):
             import locks
@@ -180,8 +187,11 @@ def _carry_out(program: Program, run: Run, results: list[dict[str, Any]]) -> Non
         for task in plan:
             answer = task.run(run)
             results.append({"task": task.name, "result": None if answer is None else answer.data})
-            if answer is not None and not run.args.json:
-                print(answer.text)
+            if answer is not None:
+                code = code or answer.code
+                if not run.args.json:
+                    print(answer.text)
+    return code
 
 
 def _start_logging(run: Run) -> None:

@@ -75,6 +75,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _doctor(run: cli.Run) -> cli.Answer:
+    import doctor
+
+    return doctor.examine(run)
+
+
 def _task(name: str) -> Callable[[cli.Run], cli.Answer | None]:
     """One of fetching.py, which is imported when it runs: --help needs no pandas."""
 
@@ -116,7 +122,7 @@ PROGRAM = cli.Program(
         ),
         Task("login", "the daily login: opens the page, takes the token, writes .env", _task("log_in")),
         Task("coverage", "which sessions are on disk, and why not the others", _task("report_coverage")),
-        Task("doctor", "check the installation and say how to mend it", cli.later("the doctor")),
+        Task("doctor", "check the installation and say how to mend it", _doctor, first_aid=True),
     ),
     everything=("index", "token", "history", "impute"),
     add_flags=_add_flags,

@@ -18,14 +18,14 @@ import candle_store
 import login
 from addresses import read_addresses
 from broker import INTERVALS
-from candle_file import Candle, Page, Store, frame_of
+from candle_file import Candle, Page, Store, frame_of, known_at
 from cli import Answer, Run
 from clock import SystemClock
 from completeness import as_text, covered
 from connection import Connection, connected, revealed
 from facts import read_calendar
 from files import write_atomically
-from history import Found, History, Wanted
+from history import Found, History, Wanted, planned
 from kite.day_list import sync
 from kite.errors import LogInAgainError
 from kite.instruments import Master
@@ -33,7 +33,7 @@ from kite.rates import LIMITS, Kind
 from net import Http
 from nse import USER_AGENT, Constituents, NseSite, kept_industries
 from outcome import ConfigError
-from processed import Recipe, build
+from processed import Recipe, build, stale
 from progress import Requests
 from rulebook.hours import IST, ist_day
 from sessions_grid import Grid, imputed
@@ -179,9 +179,8 @@ def download(run: Run) -> Answer:
 
 def _fetched(run: Run, store: Store, ask: Any, wanted: Wanted) -> list[Found]:
     most = LIMITS[Kind.HISTORY].per_second
-    planned = History(store, ask, lambda _: None).planned(wanted)
     is_terminal = sys.stderr.isatty() and "NO_COLOR" not in run.environ
-    with Requests(planned, most, run.clock, sys.stderr, is_terminal=is_terminal) as shown:
+    with Requests(planned(store, wanted), most, run.clock, sys.stderr, is_terminal=is_terminal) as shown:
 
         def told(what: Page | Found) -> None:
             if isinstance(what, Page):
@@ -275,6 +274,16 @@ def report_coverage(run: Run) -> Answer:
     return Answer([each.as_json() for each in found], as_text(found))
 
 
+def lacking(run: Run) -> dict[str, int]:
+    """Requests by timeframe until every file reaches the last session that is over."""
+    settings, calendar = run.settings, read_calendar(CONFIG)
+    now = run.clock.now().astimezone(IST)
+    is_open_or_to_open = calendar.is_trading_day(now.date()) and now < known_at(calendar, now.date())
+    last = datetime.combine(now.date(), time(), IST) - timedelta(seconds=1) if is_open_or_to_open else now
+    store = Store(settings.paths.raw, calendar, "", _page_days())
+    return planned(store, Wanted(tuple(settings.tickers), first_days(run, settings), last))
+
+
 # --- filling and features -------------------------------------------------------------------------------
 
 
@@ -319,6 +328,21 @@ def _features(
 ) -> int:
     if not tickers:
         return 0
-    lookbacks: Mapping[str, int] = {str(name): bars for name, bars in settings.lookbacks.items()}
-    recipe = Recipe(settings.feature_version, lookbacks[timeframe], grid, industries)
+    recipe = _recipe(settings, timeframe, grid, industries)
     return build(settings.paths.raw, settings.paths.processed, tickers, recipe, log.info)
+
+
+def stale_features(run: Run) -> dict[str, int]:
+    """Files by timeframe; DataError where there are no candles to make them of."""
+    settings, calendar = run.settings, read_calendar(CONFIG)
+    industries, tickers = kept_industries(settings.state / "nse"), sorted(settings.tickers)
+    recipes = {
+        name: _recipe(settings, name, Grid(calendar, name), industries) for name in settings.timeframes
+    }
+    paths = settings.paths
+    return {name: len(stale(paths.raw, paths.processed, tickers, made)) for name, made in recipes.items()}
+
+
+def _recipe(settings: Settings, timeframe: str, grid: Grid, industries: Mapping[str, str]) -> Recipe:
+    lookbacks: Mapping[str, int] = {str(name): bars for name, bars in settings.lookbacks.items()}
+    return Recipe(settings.feature_version, lookbacks[timeframe], grid, industries)

@@ -47,6 +47,20 @@ class Found:
     note: str = ""  # for people: adjusted, not listed before, made of finer ones
 
 
+def planned(store: Store, wanted: Wanted) -> dict[str, int]:
+    """Requests by timeframe, as far as can be said before the answers: a split makes more."""
+    found: dict[str, int] = {}
+    for timeframe in (tf for tf in FINE_TO_COARSE if tf in wanted.first_days):
+        finer = [wanted.first_days[tf] for tf in found if wanted.may_resample and _fits(tf, timeframe)]
+        found[timeframe] = sum(
+            CandleFile(store, ticker, timeframe, wanted.last).requests(
+                wanted.first_days[timeframe], min(finer, default=None)
+            )
+            for ticker in wanted.tickers
+        )
+    return found
+
+
 class History:
     """One download. `told` hears of every request and of every finished file, from any thread."""
 
@@ -55,20 +69,6 @@ class History:
         self._ask = ask
         self._told = told
         self._stop = threading.Event()
-
-    def planned(self, wanted: Wanted) -> dict[str, int]:
-        """Requests by timeframe, as far as can be said before the answers: a split makes more."""
-        found: dict[str, int] = {}
-        for timeframe in (tf for tf in FINE_TO_COARSE if tf in wanted.first_days):
-            is_made = any(wanted.may_resample and _fits(tf, timeframe) for tf in found)
-            finer = [wanted.first_days[tf] for tf in found if _fits(tf, timeframe)] if is_made else []
-            found[timeframe] = sum(
-                CandleFile(self._store, ticker, timeframe, wanted.last).requests(
-                    wanted.first_days[timeframe], min(finer, default=None)
-                )
-                for ticker in wanted.tickers
-            )
-        return found
 
     def fetch(self, wanted: Wanted, workers: int) -> list[Found]:
         """Everything, a ticker at a time and some of them at once; raises after all others are done."""

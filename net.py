@@ -74,12 +74,15 @@ class WrongAnswerError(CallError):
 class StatusError(CallError):
     advice = "the request was refused as it stands; check the login and what was asked"
 
-    def __init__(self, host: str, status: int, body: bytes = b"", retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self, host: str, status: int, body: bytes = b"", retry_after_s: float = 0.0, date: str = ""
+    ) -> None:
         pause = f" and asks for a pause of {retry_after_s:.0f} s" if retry_after_s else ""
         super().__init__(host, f"answered {status}{pause}")
         self.status = status
         self.body = body
         self.retry_after_s = retry_after_s
+        self.date = date  # the header: what the other side's clock says
 
 
 class RateLimitedError(StatusError):
@@ -90,10 +93,12 @@ class ServerDownError(StatusError):
     advice = "the other side has a fault; try again later"
 
 
-def status_error(host: str, status: int, body: bytes = b"", retry_after_s: float = 0.0) -> StatusError:
+def status_error(
+    host: str, status: int, body: bytes = b"", retry_after_s: float = 0.0, date: str = ""
+) -> StatusError:
     """The error for a status of 400 or more, whoever received it."""
     kind = RateLimitedError if status == 429 else ServerDownError if status >= 500 else StatusError
-    return kind(host, status, body, retry_after_s)
+    return kind(host, status, body, retry_after_s, date)
 
 
 @dataclass(frozen=True)
@@ -263,7 +268,8 @@ class Http:
                     raise
                 body = b""  # an unreadable error page is still an error of that status
         if response.status >= 400:
-            raise status_error(host, response.status, body, _pause_asked_s(headers, self._clock))
+            pause_s = _pause_asked_s(headers, self._clock)
+            raise status_error(host, response.status, body, pause_s, headers.get("Date", ""))
         return httpx.Response(response.status, headers=headers, content=body)
 
 

@@ -128,15 +128,24 @@ def build(
     """Make what is stale; how many files that were."""
     key = recipe_hash(raw, tickers, recipe)
     timeframe = recipe.grid.timeframe
-    stale = [name for name in tickers if _key_of(path_of(processed, name, timeframe)) != key]
-    if not stale:
+    old = _other_than(key, processed, tickers, timeframe)
+    if not old:
         return 0
-    told(f"features of {timeframe}: {len(stale)} of {len(tickers)} files are stale")
+    told(f"features of {timeframe}: {len(old)} of {len(tickers)} files are stale")
     frames = {name: candle_store.read_candles(raw, name, timeframe) for name in tickers}
     for name, columns in columns_of(frames, recipe).items():
-        if name in stale:
+        if name in old:
             _write(path_of(processed, name, timeframe), columns, recipe, key)
-    return len(stale)
+    return len(old)
+
+
+def stale(raw: Path, processed: Path, tickers: Sequence[str], recipe: Recipe) -> list[str]:
+    """Whose features are not of the candles as they are now."""
+    return _other_than(recipe_hash(raw, tickers, recipe), processed, tickers, recipe.grid.timeframe)
+
+
+def _other_than(key: str, processed: Path, tickers: Sequence[str], timeframe: str) -> list[str]:
+    return [name for name in tickers if _key_of(path_of(processed, name, timeframe)) != key]
 
 
 def load(raw: Path, processed: Path, tickers: Sequence[str], recipe: Recipe) -> dict[str, Columns]:

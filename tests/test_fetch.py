@@ -6,15 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from candle_store import FILLED, origin_of, path_of, read_candles
-from exchange.__main__ import ENVIRONMENT
 from processed import path_of as features_of
-from tests.brokers import request_token
-from tests.conftest import CANARIES, ROOT, House
+from tests.conftest import CANARIES, ROOT
+from tests.desk import Desk
 from tests.local_exchange import Running, local_exchange
 
 pytestmark = pytest.mark.long
@@ -28,39 +26,6 @@ def running() -> Iterator[Running]:
     """After the close, twenty times as fast as life: the broker's three requests a second are sixty."""
     with local_exchange("--symbols", "50", speed="20", start="2026-11-20T17:30") as running:
         yield running
-
-
-class Desk(House):
-    """A house whose scripts are pointed at the exchange."""
-
-    def __init__(self, folder: Path, running: Running, mode: str) -> None:
-        super().__init__(folder)
-        self.running = running
-        self.environ = {name: running.ready[key] for name, key in ENVIRONMENT.items()}
-        config = json.loads((folder / "config.json").read_text())
-        days = {"5m": "2026-11-02", "15m": "2026-10-12"}
-        config |= {"timeframes": ["5m", "15m"], "from_dates": days, "holdout": {"last_sessions": 3}}
-        (folder / "config.json").write_text(json.dumps(config))
-        (folder / ".env").write_text(f"# mine\nBROKER_MODE={mode}\n")
-        (folder / ".env").chmod(0o600)
-
-    @property
-    def raw(self) -> Path:
-        return self.folder / "data" / "raw"
-
-    def fetch(self, *args: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "fetch.py"), *args], cwd=self.folder, env=self.everything(), input=typed,
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-
-    def everything(self) -> dict[str, str]:
-        """The canary token of the suite would beat the one of .env."""
-        return {k: v for k, v in {**os.environ, **self.environ}.items() if k != "ZERODHA_ACCESS_TOKEN"}
-
-    def log_in(self) -> None:
-        done = self.fetch("--fn", "login", typed=request_token(self.running) + "\n")
-        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(params=MODES)

@@ -86,7 +86,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "kite",
     }
     | {"login", "net", "nse", "processed", "progress", "rulebook", "sessions_grid", "settings"},
-    "fetch": PLAIN | {"cli", "flags", "settings", "fetching", "data"},
+    "health": PLAIN
+    | FACTS
+    | {"addresses", "cli", "connection", "environment", "fetching", "login", "net", "nse"},
+    "doctor": PLAIN | {"cli", "health"},
+    "fetch": PLAIN | {"cli", "flags", "settings", "doctor", "fetching", "data"},
     "train": PLAIN | FACTS | {"cli", "flags", "settings", "market", "backtest", "report", "strategies"},
     "trade": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
     "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
