@@ -7,9 +7,9 @@ ones stand. A bar that is not over is never stored.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from outcome import DataError
 from rulebook.bars import MINUTES
 from rulebook.hours import IST, Calendar, SymbolClass, ist_day
 from rulebook.records import Paise
-from sessions_grid import Grid, resampled
+from sessions_grid import NOTHING, Grid, Ints, opened_s, resampled, sorted_union
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ class CandleFile:
         self._last = last
         self._length = timedelta(minutes=MINUTES[timeframe])
         self._path = candle_store.path_of(store.raw, ticker, timeframe)
-        self._known: pd.DataFrame | None = None  # read when it is needed: most mornings it is not
+        self._known: Ints | None = None
         origin = candle_store.origin_of(store.raw, ticker, timeframe)
         self._asked_from = None if origin is None else origin.asked_from
         self._asked_to = None if origin is None else origin.fetched_at
@@ -86,7 +86,7 @@ class CandleFile:
         """From the last session on disk, which is read again, or from the first day on."""
         if self.is_there and self._is_up_to_date():
             return
-        start = ist_day(self._stamp(-1)) if self.is_there else first_day
+        start = self._day(-1) if self.is_there else first_day
         yield from self._pages(_midnight(start), self._last)
 
     def backwards(self, first_day: date) -> Iterator[Page]:
@@ -147,14 +147,15 @@ class CandleFile:
 
     def is_adjusted(self, candles: Sequence[Candle]) -> bool:
         """Whether all bars that are on disk already differ by one ratio."""
-        return self.is_there and _is_scaled(self._frame, frame_of(candles))
+        if not self.is_there or not candles or candles[0].opened_at.timestamp() > self._opened_s[-1]:
+            return False
+        return _is_scaled(self._frame(), frame_of(candles))
 
     def add(self, candles: Sequence[Candle], page: Page) -> int:
         """Store the whole ones; how many were new."""
-        rows = [c for c in candles if self._is_whole(c.opened_at, self._last)]
         self._asked_from = min(page.first.date(), self._asked_from or page.first.date())
         self._asked_to = max(page.last, self._asked_to or page.last)
-        return self._store_frame(frame_of(rows), self._store.source)
+        return self._store_frame(self._whole(candles), self._store.source)
 
     def make_of(self, finer: str) -> int | None:
         """Whole bars from the finer file; None where there is none."""
@@ -163,58 +164,80 @@ class CandleFile:
             return None
         if self.is_there and self._asked_to is not None and self._asked_to == source._asked_to:
             return 0
-        grid, fine = Grid(self._store.calendar, finer, SymbolClass.OTHER), source._frame
+        grid, fine, made = (
+            Grid(self._store.calendar, finer, SymbolClass.OTHER),
+            source._frame(),
+            f"made of {finer}",
+        )
         self._asked_to = source._asked_to
-        if self.is_there:
-            newest = resampled(
-                fine[fine["timestamp"] >= _midnight(ist_day(self._stamp(-1)))], grid, self.timeframe
-            )
-            if not _is_scaled(self._frame, newest):
-                return self._store_frame(newest, f"made of {finer}")
-            self._asked_from = None  # the finer past was adjusted: what is older is asked for again
-            self._path.unlink()
-            self._known = None
-        self._asked_from = min(filter(None, (self._asked_from, source._asked_from)), default=None)
-        return self._store_frame(resampled(fine, grid, self.timeframe), f"made of {finer}")
+        if not self.is_there:
+            self._asked_from = min(filter(None, (self._asked_from, source._asked_from)), default=None)
+            return self._store_frame(resampled(fine, grid, self.timeframe), made)
+        newest = resampled(fine[opened_s(fine) >= _midnight(self._day(-1)).timestamp()], grid, self.timeframe)
+        if not _is_scaled(self._frame(), newest):
+            return self._store_frame(newest, made)
+        before = len(self._opened_s)  # the finer past was adjusted: what is older is asked for again
+        self._asked_from = source._asked_from
+        self._replace(resampled(fine, grid, self.timeframe), made)
+        return max(0, len(self._opened_s) - before)
 
     def replace(self, candles: Sequence[Candle], asked_from: date) -> None:
         """What is on disk is no longer true; until this moment it stands."""
-        rows = [c for c in candles if self._is_whole(c.opened_at, self._last)]
-        origin = candle_store.Origin(self._store.source, self._last, True, asked_from)
-        candle_store.replace_candles(self._store.raw, self.ticker, self.timeframe, frame_of(rows), origin)
+        self._asked_from, self._asked_to = asked_from, self._last
+        self._replace(self._whole(candles), self._store.source)
+
+    def _whole(self, candles: Sequence[Candle]) -> "pd.DataFrame":
+        return frame_of([c for c in candles if self._is_whole(c.opened_at, self._last)])
 
     def _store_frame(self, frame: "pd.DataFrame", source: str) -> int:
         if not len(frame):
             return 0
-        before = len(self._frame) if self.is_there else 0
-        origin = candle_store.Origin(source, self._asked_to or self._last, True, self._asked_from)
-        candle_store.add_candles(self._store.raw, self.ticker, self.timeframe, frame, origin)
-        self._known = None
-        return len(self._frame) - before
+        before = self._opened_s if self.is_there else NOTHING
+        candle_store.add_candles(self._store.raw, self.ticker, self.timeframe, frame, self._origin(source))
+        self._known = sorted_union(before, opened_s(frame))
+        return len(self._known) - len(before)
+
+    def _replace(self, frame: "pd.DataFrame", source: str) -> None:
+        candle_store.replace_candles(
+            self._store.raw, self.ticker, self.timeframe, frame, self._origin(source)
+        )
+        self._known = opened_s(frame)
+
+    def _origin(self, source: str) -> candle_store.Origin:
+        return candle_store.Origin(source, self._asked_to or self._last, True, self._asked_from)
 
     @property
     def is_there(self) -> bool:
         return self._path.exists()
 
-    @property
     def _frame(self) -> "pd.DataFrame":
+        return candle_store.read_candles(self._store.raw, self.ticker, self.timeframe)
+
+    @property
+    def _opened_s(self) -> Ints:
+        """Of what was traded and is on disk; read when it is needed, most mornings it is not."""
         if self._known is None:
-            self._known = candle_store.read_candles(self._store.raw, self.ticker, self.timeframe)
+            self._known = candle_store.traded_s(self._store.raw, self.ticker, self.timeframe)
         return self._known
 
     def _stamp(self, row: int) -> datetime:
-        stamp: datetime = self._frame["timestamp"].iloc[row].to_pydatetime()
-        return stamp
+        return datetime.fromtimestamp(int(self._opened_s[row]), IST)
+
+    def _day(self, row: int) -> date:
+        return ist_day(self._stamp(row))
 
 
 def _is_scaled(old: "pd.DataFrame", new: "pd.DataFrame") -> bool:
     """Whether the bars of both differ by one ratio that is no rounding."""
-    both = old.merge(new, on="timestamp", suffixes=("", "_new"))
-    if not len(both):
+    at, at_new = opened_s(old), opened_s(new)
+    row = np.minimum(np.searchsorted(at, at_new), len(at) - 1)
+    row_new = np.flatnonzero(at[row] == at_new)
+    if not len(row_new):
         return False
-    ratios = (both["close_new"] / both["close"]).to_numpy()
+    closes, closes_new = old["close"].to_numpy()[row[row_new]], new["close"].to_numpy()[row_new]
+    ratios = closes_new / closes
     ratio = float(np.median(ratios))
-    rounding = max(SAME_WITHIN, 1.5 / PAISE / float(both["close"].min()))
+    rounding = max(SAME_WITHIN, 1.5 / PAISE / float(closes.min()))
     return abs(ratio - 1) > LEAST_ADJUSTMENT and bool(np.all(abs(ratios / ratio - 1) <= rounding))
 
 
@@ -230,6 +253,9 @@ def _midnight(day: date) -> datetime:
 def frame_of(candles: Sequence[Candle]) -> "pd.DataFrame":
     import pandas as pd
 
-    stamps = pd.to_datetime([c.opened_at.astimezone(UTC) for c in candles], utc=True)
-    prices = {name: [getattr(c, name) / PAISE for c in candles] for name in candle_store.PRICES}
-    return pd.DataFrame({"timestamp": stamps, **prices, "volume": [float(c.volume) for c in candles]})
+    seconds = np.array([c.opened_at.timestamp() for c in candles], np.int64)
+    columns: dict[str, Any] = {"timestamp": pd.to_datetime(seconds, unit="s", utc=True).as_unit("ns")}
+    for name in candle_store.PRICES:
+        columns[name] = np.array([getattr(c, name) for c in candles], np.float64) / PAISE
+    columns["volume"] = np.array([c.volume for c in candles], np.float64)
+    return pd.DataFrame(columns)

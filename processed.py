@@ -21,7 +21,7 @@ import fast
 from features import NAMES, OF_MARKET, Bars, history, new_state, of_market
 from files import write_atomically
 from outcome import DataError
-from sessions_grid import Grid, opened_s
+from sessions_grid import NOTHING, Grid, opened_s, sorted_union
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def bars_of(frame: "pd.DataFrame", grid: Grid) -> tuple[Ints, Bars]:
 
 def _add_market(found: Mapping[str, Columns], recipe: Recipe) -> None:
     """The last columns: the others' bars of the same moment."""
-    stamps = np.unique(np.concatenate([each.opened_s for each in found.values()]))
+    stamps = sorted_union(NOTHING, np.concatenate([each.opened_s for each in found.values()]))
     rows = {ticker: np.searchsorted(stamps, each.opened_s) for ticker, each in found.items()}
     first = np.zeros((len(stamps), len(found)))
     is_there = np.zeros(first.shape, np.bool_)

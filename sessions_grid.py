@@ -84,7 +84,7 @@ class Grid:
         midnight = opened - (opened + OFFSET_S) % DAY_S
         minute, session = np.full(len(opened), -1, np.int64), np.ones(len(opened), np.int64)
         is_early = np.zeros(len(opened), np.bool_)
-        for day_s in np.unique(midnight):
+        for day_s in sorted_union(NOTHING, midnight):
             rows = slice(*np.searchsorted(midnight, [day_s, day_s + DAY_S]))
             bars = self.of(self.day_of(int(day_s)))
             if len(bars):
@@ -146,7 +146,7 @@ def imputed(frame: "pd.DataFrame", grid: Grid) -> "pd.DataFrame":
     if not len(traded):
         return traded.assign(**{FILLED: np.zeros(0, bool)})
     there = opened_s(traded)
-    stamps = np.union1d(there, _wanted(there, grid))
+    stamps = sorted_union(there, _wanted(there, grid))
     row = np.searchsorted(there, stamps, side="right") - 1
     is_filled = there[row] != stamps
     found = traded.iloc[row].reset_index(drop=True)
@@ -201,7 +201,7 @@ def _owners(there: Ints, source: Grid, coarse: Grid) -> Ints:
     """The opening of the coarse bar that each fine one lies in; -1 outside of sessions."""
     days = there - (there + OFFSET_S) % DAY_S
     owner = np.full(len(there), -1, np.int64)
-    for midnight in np.unique(days):
+    for midnight in sorted_union(NOTHING, days):
         rows = slice(*np.searchsorted(days, [midnight, midnight + DAY_S]))
         day = source.day_of(int(midnight))
         fine, wide = source.of(day), coarse.of(day)
@@ -227,6 +227,13 @@ def _is_whole(found: "pd.DataFrame", there: Ints, source: Grid, coarse: Grid) ->
 
 def opened_s(frame: "pd.DataFrame") -> Ints:
     return frame["timestamp"].to_numpy("datetime64[s]").astype(np.int64)
+
+
+def sorted_union(one: Ints, other: Ints) -> Ints:
+    """numpy's own hashes whole numbers, which is thirty times as slow where they lie in order already."""
+    joined: Ints = np.sort(np.concatenate([one, other]), kind="stable")
+    found: Ints = joined[np.diff(joined, prepend=joined[:1] - 1) != 0]
+    return found
 
 
 def _traded(frame: "pd.DataFrame") -> "pd.DataFrame":
