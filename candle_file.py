@@ -157,17 +157,16 @@ class CandleFile:
         self._asked_to = max(page.last, self._asked_to or page.last)
         return self._store_frame(self._whole(candles), self._store.source)
 
-    def make_of(self, finer: str) -> int | None:
-        """Whole bars from the finer file; None where there is none."""
-        source = CandleFile(self._store, self.ticker, finer, self._last)
+    def make_of(self, source: "CandleFile") -> int | None:
+        """Whole bars from a finer file; None where there is none."""
         if not source.is_there:
             return None
         if self.is_there and self._asked_to is not None and self._asked_to == source._asked_to:
             return 0
         grid, fine, made = (
-            Grid(self._store.calendar, finer, SymbolClass.OTHER),
+            Grid(self._store.calendar, source.timeframe, SymbolClass.OTHER),
             source._frame(),
-            f"made of {finer}",
+            f"made of {source.timeframe}",
         )
         self._asked_to = source._asked_to
         if not self.is_there:

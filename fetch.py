@@ -69,9 +69,9 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-workers",
         type=flags.whole(1, 16),
-        default=4,
+        default=8,
         metavar="N",
-        help="downloads at a time, within the broker's rate limit (default: 4)",
+        help="downloads at a time, within the broker's rate limit (default: 8)",
     )
 
 

@@ -25,7 +25,7 @@ from completeness import as_text, covered
 from connection import Connection, connected, revealed
 from facts import read_calendar
 from files import write_atomically
-from history import Found, History, Wanted, planned
+from history import Found, History, Wanted, files_of, planned
 from kite.day_list import sync
 from kite.errors import LogInAgainError
 from kite.instruments import Master
@@ -67,11 +67,10 @@ def refresh_index(run: Run) -> Answer:
     found = constituents(run, run.args.index or run.settings.index)
     config = load_config(run.config_path)
     before = config["tickers"]
-    if run.args.index:
-        config["index"] = run.args.index
-    config["tickers"] = list(found.tickers)
-    persist_config(config, run.config_path)
-    vars(run).pop("settings", None)  # what comes after in this run sees the new list
+    changed = config | {"index": run.args.index or config["index"], "tickers": list(found.tickers)}
+    if changed != config:
+        persist_config(changed, run.config_path)
+        vars(run).pop("settings", None)  # what comes after in this run sees the new list
     come, gone = set(found.tickers) - set(before), set(before) - set(found.tickers)
     text = (
         f"{found.index}: {len(found.tickers)} tickers from {found.source}; {len(come)} new, {len(gone)} gone"
@@ -180,7 +179,8 @@ def download(run: Run) -> Answer:
 def _fetched(run: Run, store: Store, ask: Any, wanted: Wanted) -> list[Found]:
     most = LIMITS[Kind.HISTORY].per_second
     is_terminal = sys.stderr.isatty() and "NO_COLOR" not in run.environ
-    with Requests(planned(store, wanted), most, run.clock, sys.stderr, is_terminal=is_terminal) as shown:
+    files = files_of(store, wanted)
+    with Requests(planned(files, wanted), most, run.clock, sys.stderr, is_terminal=is_terminal) as shown:
 
         def told(what: Page | Found) -> None:
             if isinstance(what, Page):
@@ -189,7 +189,7 @@ def _fetched(run: Run, store: Store, ask: Any, wanted: Wanted) -> list[Found]:
                 level = logging.DEBUG if what.note.startswith("made of") else logging.WARNING
                 log.log(level, "%s %s: %s", what.ticker, what.timeframe, what.note)
 
-        return History(store, ask, told).fetch(wanted, run.args.max_workers)
+        return History(files, ask, told).fetch(wanted, run.args.max_workers)
 
 
 def _told(found: Sequence[Found]) -> Answer:
@@ -281,7 +281,8 @@ def lacking(run: Run) -> dict[str, int]:
     is_open_or_to_open = calendar.is_trading_day(now.date()) and now < known_at(calendar, now.date())
     last = datetime.combine(now.date(), time(), IST) - timedelta(seconds=1) if is_open_or_to_open else now
     store = Store(settings.paths.raw, calendar, "", _page_days())
-    return planned(store, Wanted(tuple(settings.tickers), first_days(run, settings), last))
+    wanted = Wanted(tuple(settings.tickers), first_days(run, settings), last)
+    return planned(files_of(store, wanted), wanted)
 
 
 # --- filling and features -------------------------------------------------------------------------------

@@ -47,15 +47,24 @@ class Found:
     note: str = ""  # for people: adjusted, not listed before, made of finer ones
 
 
-def planned(store: Store, wanted: Wanted) -> dict[str, int]:
+Files = Mapping[tuple[str, str], CandleFile]  # by ticker and timeframe
+
+
+def files_of(store: Store, wanted: Wanted) -> Files:
+    return {
+        (ticker, timeframe): CandleFile(store, ticker, timeframe, wanted.last)
+        for ticker in wanted.tickers
+        for timeframe in wanted.first_days
+    }
+
+
+def planned(files: Files, wanted: Wanted) -> dict[str, int]:
     """Requests by timeframe, as far as can be said before the answers: a split makes more."""
     found: dict[str, int] = {}
     for timeframe in (tf for tf in FINE_TO_COARSE if tf in wanted.first_days):
         finer = [wanted.first_days[tf] for tf in found if wanted.may_resample and _fits(tf, timeframe)]
         found[timeframe] = sum(
-            CandleFile(store, ticker, timeframe, wanted.last).requests(
-                wanted.first_days[timeframe], min(finer, default=None)
-            )
+            files[ticker, timeframe].requests(wanted.first_days[timeframe], min(finer, default=None))
             for ticker in wanted.tickers
         )
     return found
@@ -64,8 +73,8 @@ def planned(store: Store, wanted: Wanted) -> dict[str, int]:
 class History:
     """One download. `told` hears of every request and of every finished file, from any thread."""
 
-    def __init__(self, store: Store, ask: Ask, told: Callable[[Page | Found], None]) -> None:
-        self._store = store
+    def __init__(self, files: Files, ask: Ask, told: Callable[[Page | Found], None]) -> None:
+        self._files = files
         self._ask = ask
         self._told = told
         self._stop = threading.Event()
@@ -101,12 +110,12 @@ class History:
         return found
 
     def _file(self, ticker: str, timeframe: str, wanted: Wanted, finer: Sequence[str]) -> Found:
-        file = CandleFile(self._store, ticker, timeframe, wanted.last)
+        file = self._files[ticker, timeframe]
         source = next((tf for tf in reversed(finer) if wanted.may_resample and _fits(tf, timeframe)), None)
         first_day = wanted.first_days[timeframe]
         added = requests = 0
         notes = []
-        if source is not None and (made := file.make_of(source)) is not None:
+        if source is not None and (made := file.make_of(self._files[ticker, source])) is not None:
             added, notes = made, [f"made of {source}"]
         else:
             for page in file.forwards(first_day):

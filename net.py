@@ -24,7 +24,9 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from random import Random
+from ssl import SSLContext
 from typing import Any, ClassVar, TypeVar
 
 import httpcore
@@ -206,7 +208,7 @@ class Http:
         # gzip alone, because that is what _unpacked can stop in the middle of a bomb.
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "gzip"}
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),  # verifies; SSL_CERT_FILE ignored
+            ssl_context=_verifying(),
             max_connections=None,  # a thread uses one; a cap would let stalled reads hold up a stop
             keepalive_expiry=30.0,
             network_backend=BoundedBackend(bounds, clock, dns),
@@ -271,6 +273,12 @@ class Http:
             pause_s = _pause_asked_s(headers, self._clock)
             raise status_error(host, response.status, body, pause_s, headers.get("Date", ""))
         return httpx.Response(response.status, headers=headers, content=body)
+
+
+@lru_cache(1)
+def _verifying() -> SSLContext:
+    """SSL_CERT_FILE is ignored. Read once: it takes 20 to 70 ms, and a script has several clients."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _require_final(host: str, status: int, headers: httpx.Headers) -> None:

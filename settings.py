@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import date, time
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 from zoneinfo import ZoneInfo, available_timezones
 
 from annotated_types import Ge, Gt, Le, MinLen, Predicate
@@ -22,6 +23,9 @@ from contradictions import contradictions
 from files import write_atomically
 from outcome import ConfigError
 from rulebook.rules import Rules
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 # pydantic does the checking but is imported only when a file is read: it costs 0.15 s, which
 # `--help` and everybody who merely names a type would pay.
@@ -318,13 +322,21 @@ def unknown_key(key: str, known: Iterable[str], prefix: str = "") -> str:
 
 def _take(name: str, hint: Any, raw: Any, values: dict[str, Any]) -> list[str]:
     """Check one key into `values`; answer what is wrong with it."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        values[name] = TypeAdapter(hint).validate_json(json.dumps(raw), strict=True)
+        values[name] = _judge(hint).validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
         return [_sentence(name, hint, problem) for problem in error.errors(include_url=False)]
     return []
+
+
+@lru_cache
+def _judge(hint: Any) -> "TypeAdapter[Any]":
+    """Made once a process: a run reads its configuration several times."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(hint)
 
 
 def _sentence(name: str, hint: Any, problem: Any) -> str:

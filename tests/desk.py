@@ -33,7 +33,7 @@ class Desk(House):
     def fetch(self, *args: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(ROOT / "fetch.py"), *args], cwd=self.folder, env=self.everything(), input=typed,
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=900,
         )  # fmt: skip
 
     def everything(self) -> dict[str, str]:

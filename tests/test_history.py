@@ -12,7 +12,7 @@ import pytest
 
 from candle_file import CandleFile, Page, Store
 from candle_store import origin_of, path_of, read_candles
-from history import Found, History, Wanted
+from history import Found, History, Wanted, files_of
 from kite.books import CandleRow
 from outcome import DataError, NetworkError
 from rulebook.hours import IST
@@ -66,7 +66,8 @@ def store(raw: Path) -> Store:
 
 def fetched(raw: Path, broker: Broker, *, tickers=("INFY",), workers: int = 1, **wanted) -> list[Found]:
     asked = {"first_days": {"5m": DAYS[0]}, "last": broker.now, **wanted}
-    return History(store(raw), broker, lambda _: None).fetch(Wanted(tickers, **asked), workers)
+    plan = Wanted(tickers, **asked)
+    return History(files_of(store(raw), plan), broker, lambda _: None).fetch(plan, workers)
 
 
 def stamps(raw: Path, timeframe: str = "5m", ticker: str = "INFY") -> list[datetime]:
