@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from outcome import ConfigError, SuiteError
 from rulebook import tables
+from rulebook.outcomes import outcomes as rulebook_outcomes
 from rulebook.rules import Rules
 from rulebook.tables import Fixed, Result, Table
 from rulebook.walk import walk
@@ -36,6 +38,7 @@ OURS = ("rulebook", "strategies", "features")
 Ints = NDArray[np.int64]
 Spans = Iterator[tuple[int, int]]  # first row, and the one after the last
 ROWS_AT_ONCE = 512  # what is said about them fits into the cache of one core, prices beside it
+THREADS = os.cpu_count() or 1
 ROOM = 1 << 16  # trades; memory that is not written is not taken
 
 
@@ -268,6 +271,43 @@ def _walked(
         if max(trades, moves // tables.MOVES_A_TRADE) <= room:
             return Walked(result.trades[:trades], result.moves[:moves], result.tallies)
         room = 2 * max(room, int(trades))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Of every bar and ticker, by side (0 buys, 1 sells): net R, and the row of the end or NO_TRADE."""
+
+    r: NDArray[np.float32]
+    exit_row: NDArray[np.int32]
+
+
+def outcomes(
+    table: Table,
+    fixed: Fixed,
+    rules: Rules,
+    hold_bars: NDArray[np.int32] | None = None,
+    finer: Table | None = None,
+    first_fine: Ints | None = None,
+) -> Outcomes:
+    """What a trade decided at each bar's close would have earned, had it been alone in the account."""
+    rows, tickers = table.close.shape
+    if finer is None or first_fine is None:
+        finer, first_fine = table, np.zeros(rows + 1, np.int64)
+    if hold_bars is None:
+        hold_bars = np.zeros((rows, tickers), np.int32)
+    found = Outcomes(np.zeros((2, rows, tickers), np.float32), np.zeros((2, rows, tickers), np.int32))
+    alone = rules._replace(max_loss_milli=0, max_loss=0, max_total=0, one_entry_a_bar=False)
+    with _garbage_kept():
+        run = compiled(rulebook_outcomes)
+    with ThreadPoolExecutor(THREADS, "outcomes") as pool:  # compiled code lets the others run
+
+        def walk_one(s: int) -> None:
+            held, sums, result = _memory(tickers, 1)
+            run(table, finer, first_fine, fixed, alone, hold_bars, s, s + 1, held, sums, result, found.r,
+                found.exit_row)  # fmt: skip
+
+        list(pool.map(walk_one, range(tickers)))
+    return found
 
 
 @contextmanager

@@ -38,6 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nse": PLAIN | {"files", "net", "rulebook"},
     "features": set(),
     "processed": PLAIN | {"files", "candle_store", "fast", "features", "sessions_grid"},
+    "planted": {"rulebook", "candle_store", "sessions_grid"},
+    "panel": PLAIN | {"processed"},
+    "network": set(),
     "data": PLAIN | FACTS | {"settings", "candle_store", "sessions_grid", "processed"},
     "market": PLAIN | {"rulebook", "candle_store"},
     "stats": {"rulebook"},
@@ -104,6 +107,9 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     },
     "market": {"numpy", "pandas"},
     **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
+    "planted": {"numpy"},
+    "panel": {"numpy"},
+    "network": {"torch"},  # whoever imports it is about to learn or to decide
     "exchange": {"numpy", "h11", "websockets"},
     "kite": {
         "kiteconnect",
