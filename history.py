@@ -130,6 +130,8 @@ class History:
         for page in file.backwards(first_day):
             added += file.add(self._page(page), page)
             requests += 1
+        if requests and not file.is_there:
+            notes.append("the broker has no candle of it: suspended, or not listed that long")
         return Found(ticker, timeframe, requests, added, ", ".join(notes))
 
     def _page(self, page: Page) -> Sequence[Candle]:

@@ -16,6 +16,7 @@ class Desk(House):
     """A house whose scripts are pointed at the exchange."""
 
     def __init__(self, folder: Path, running: Running, mode: str) -> None:
+        folder.mkdir(exist_ok=True)
         super().__init__(folder)
         self.running = running
         self.environ = {name: running.ready[key] for name, key in ENVIRONMENT.items()}

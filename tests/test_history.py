@@ -246,6 +246,75 @@ def test_one_that_fails_keeps_the_others_from_nothing(tmp_path):
     assert stamps(tmp_path) == stamps(tmp_path, ticker="TCS") == every_stamp()
 
 
+def test_a_ticker_without_a_candle_is_said_and_keeps_nobody_from_anything(tmp_path):
+    found = fetched(tmp_path, Broker(listed_on=date(2030, 1, 1)))
+
+    assert ["the broker has no candle of it: suspended, or not listed that long"] == [
+        each.note for each in found
+    ]
+    assert not path_of(tmp_path, "INFY", "5m").exists()
+
+
+def doubled(rows: list[CandleRow]) -> list[CandleRow]:
+    return [*rows, rows[-1]]
+
+
+def out_of_order(rows: list[CandleRow]) -> list[CandleRow]:
+    return rows[::-1]
+
+
+def worth_nothing(rows: list[CandleRow]) -> list[CandleRow]:
+    return [*rows[:-1], replace(rows[-1], low=Paise(0))]
+
+
+def absurd(rows: list[CandleRow]) -> list[CandleRow]:
+    return [*rows[:-1], replace(rows[-1], high=Paise(1_000_000_100))]
+
+
+def no_candle(rows: list[CandleRow]) -> list[CandleRow]:
+    return [*rows[:-1], replace(rows[-1], high=Paise(rows[-1].low - 1))]
+
+
+def off_the_minute(rows: list[CandleRow]) -> list[CandleRow]:
+    return [*rows[:-1], replace(rows[-1], opened_at=rows[-1].opened_at + timedelta(seconds=7))]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "what"),
+    [
+        (doubled, "the stamp does not rise"),
+        (out_of_order, "the stamp does not rise"),
+        (worth_nothing, "a price is absurd"),
+        (absurd, "a price is absurd"),
+        (no_candle, "high and low do not enclose open and close"),
+        (off_the_minute, "the stamp is no whole minute"),
+    ],
+)
+def test_a_page_that_makes_no_sense_is_refused_with_its_row_and_the_old_file_stands(tmp_path, spoilt, what):
+    class Spoiling(Broker):
+        def __call__(self, *where):
+            return spoilt(super().__call__(*where))
+
+    fetched(tmp_path, Broker(now=EVENING - timedelta(days=7)))
+    before = path_of(tmp_path, "INFY", "5m").read_bytes()
+
+    with pytest.raises(DataError, match=rf"5m\.parquet: refused, nothing was written: row \d+ .*: {what}"):
+        fetched(tmp_path, Spoiling())
+
+    assert before == path_of(tmp_path, "INFY", "5m").read_bytes()
+
+
+def test_a_candle_of_the_future_is_not_stored(tmp_path):
+    class Ahead(Broker):
+        def __call__(self, *where):
+            rows = super().__call__(*where)
+            return [*rows, replace(rows[-1], opened_at=self.now + timedelta(days=30))] if rows else rows
+
+    fetched(tmp_path, Ahead())
+
+    assert every_stamp() == stamps(tmp_path)
+
+
 def test_where_it_is_from_stands_in_the_file(tmp_path):
     fetched(tmp_path, Broker())
     origin = origin_of(tmp_path, "INFY", "5m")
