@@ -5,6 +5,11 @@ disk before what follows it is sent. If the disk refuses, only what is urgent go
 cancels), and the rest is answered as not sent. Each request is sent once and answered once, by its `ref`: an
 id, a refusal, no answer, or not sent. Nobody here decides anything about money.
 
+The wall clock may step, by a second or a day (faults.md P6), and deadlines must not. So the desk looks at
+it once, when it is made, and counts from there by the monotonic clock: `now` is that, and whoever tells the
+desk an event takes the event's time from it. What a step did while no process lived, the machine mends at
+Started.
+
 `submit` runs a piece of work elsewhere (a pool of threads, or the scheduler of a simulation) and `answer`
 takes the event that comes of it back to the one thread that owns the machine.
 """
@@ -96,11 +101,16 @@ class Desk:
         self._journal = journal
         self._submit = submit
         self._clock = clock
+        self._made_at, self._made_s = clock.now(), clock.monotonic()
         self._wakes: list[tuple[datetime, str]] = []
         self._owed: list[Record] = []  # that the disk would not take
         self._readings: list[datetime] = []  # that are under way, by their beginning
         self.last_read_at: datetime | None = None  # of the newest reading that came back whole
         self.blocked: Blocked | None = None
+
+    def now(self) -> datetime:
+        """The time of an event that is told here; it runs evenly."""
+        return self._made_at + timedelta(seconds=self._clock.monotonic() - self._made_s)
 
     def on(self, event: Event) -> list[Told]:
         """Tell the machine, carry out what it asks, return what concerns the caller."""
@@ -122,7 +132,7 @@ class Desk:
 
     def read_books(self) -> None:
         """One reading at a time: a second one would say the same. One that hangs holds up no other (R8)."""
-        now, running = self._clock.now(), tuple(self._readings)
+        now, running = self.now(), tuple(self._readings)
         if len(running) < READINGS_MOST and all(now >= began + READ_PATIENCE for began in running):
             self._readings.append(now)
             self._submit(lambda: self._read(now), is_read=True)
@@ -147,7 +157,7 @@ class Desk:
                     if is_recorded or effect.urgent:
                         self._send(effect)
                     else:
-                        late = NotSent(self._clock.now(), _ref(effect), "the journal could not be written")
+                        late = NotSent(self.now(), _ref(effect), "the journal could not be written")
                         told += self.on(late)
                 case ReadBook():
                     self.read_books()
@@ -185,10 +195,10 @@ class Desk:
                     order_id = self._broker.cancel(asked)
         except BrokerError as error:
             return self._answer_of(error, ref)
-        return Answered(self._clock.now(), ref, order_id)
+        return Answered(self.now(), ref, order_id)
 
     def _answer_of(self, error: BrokerError, ref: str) -> Event:
-        now = self._clock.now()
+        now = self.now()
         match error:
             case RejectedError():
                 return Refused(now, ref, error.refusal, str(error))
@@ -201,15 +211,15 @@ class Desk:
 
     def _read(self, asked_at: datetime) -> Event | None:
         """The three books; without all of them there is no reading."""
-        began = self._clock.now()
+        began = self.now()
         try:
             found = self._broker.books()
         except BlockedError as error:
-            self.blocked = Blocked(self._clock.now(), error)
+            self.blocked = Blocked(self.now(), error)
         except BrokerError:
             pass  # no verdict: the machine's timer asks again
         else:
-            return BookRead(self._clock.now(), began, found.orders, found.trades, mis_net(found.positions))
+            return BookRead(self.now(), began, found.orders, found.trades, mis_net(found.positions))
         finally:
             self._readings.remove(asked_at)
         return None

@@ -48,6 +48,7 @@ class Echo:
 class Sight:
     """What was not in the books that were read. It dies with the process: a new one looks again."""
 
+    since: datetime | None = None  # when this process started
     began: datetime | None = None  # of the newest read
     absent: dict[str, int] = field(default_factory=dict)  # reads in a row without this order
     echoes: dict[str, Echo] = field(default_factory=dict)

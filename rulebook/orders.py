@@ -39,7 +39,6 @@ sent. Knows no clock, no randomness, no broker, and not who asks.
 """  # noqa: E501 (a table)
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -84,9 +83,9 @@ from rulebook.order_records import (
     Order,
     Purpose,
     Record,
-    Status,
     Unit,
 )
+from rulebook.order_recovery import doubted, of_this_clock
 from rulebook.records import Fill, Phase, is_our_tag
 from rulebook.settlement import settle
 
@@ -169,7 +168,9 @@ class Machine:
                 return self._read(event, at)
             case Halted():
                 return [reopened(draft) for draft in self._all(at, event, halted=True)]
-            case Started() | Woke():
+            case Started():
+                return [of_this_clock(draft) for draft in self._all(at, event)]
+            case Woke():
                 return self._all(at, event)
             case Price():
                 return []
@@ -252,7 +253,7 @@ class Machine:
         """What concerns the machine and no ticker; answers whether the book is to be read."""
         match event:
             case Started():
-                self._looks_after, self._is_reconciled = at, False
+                self._looks_after, self._is_reconciled, self._sight.since = at, False, at
                 return True
             case Halted():
                 return True
@@ -324,16 +325,8 @@ def recover(records: Iterable[Record]) -> Machine:
     for record in records:
         machine.fold(record)
     for ticker, orders in machine.orders.items():
-        machine.orders[ticker] = {name: _doubted(order) for name, order in orders.items()}
+        machine.orders[ticker] = {name: doubted(order) for name, order in orders.items()}
     return machine
-
-
-def _doubted(order: Order) -> Order:
-    if order.status is Status.RECORDED:
-        return replace(order, status=Status.UNKNOWN, unsure_since=order.sent_at)
-    if order.request is not None and order.request.unsure_since is None:
-        return replace(order, request=replace(order.request, unsure_since=order.request.at))
-    return order
 
 
 def _ours(draft: Draft, row: OrderRow) -> Order | None:

@@ -64,9 +64,15 @@ def _count_absence(draft: Draft, order: Order, read: BookRead) -> None:
     draft.sight.absent[order.client_id] = times
     if order.status is Status.RECORDED:
         return  # its answer is still to come
-    if read.began >= order.sent_at + SETTLE_HORIZON and times >= BOOK_QUORUM:
+    if read.began >= _looked_for_since(draft, order) + SETTLE_HORIZON and times >= BOOK_QUORUM:
         draft.update(advanced(order, Status.ABSENT), excess=order.purpose is Purpose.ENTRY)
         draft.alarm(f"{order.client_id} is in no book after {SETTLE_HORIZON.seconds} s: it is not there")
+
+
+def _looked_for_since(draft: Draft, order: Order) -> datetime:
+    """By this process: the wall clock may have been set since the one before it (P6)."""
+    since = draft.sight.since
+    return order.sent_at if since is None else max(since, order.sent_at)
 
 
 def _settle_request(draft: Draft, order: Order, read: BookRead, row: OrderRow) -> None:

@@ -35,7 +35,18 @@ from rulebook.order_messages import (
 )
 from rulebook.order_records import Record, Refusal, Status, Terms
 from rulebook.orders import Machine, recover
-from rulebook.records import Enter, Exit, ExitReason, MoveStop, OrderType, Paise, Phase, Side, client_id
+from rulebook.records import (
+    Enter,
+    Exit,
+    ExitReason,
+    MoveStop,
+    OrderType,
+    Paise,
+    Phase,
+    Side,
+    client_id,
+    tag_of,
+)
 from tests.exchange_market import TICK, Trader, at, trader
 from tests.sim.in_process import Broker, InProcess, Unseen
 
@@ -49,8 +60,10 @@ class Clock:
         self._exchange = market.exchange
         self._start = market.exchange.now
 
+        self.ahead = timedelta(0)  # of a wall clock that was set
+
     def now(self) -> datetime:
-        return self._exchange.now
+        return self._exchange.now + self.ahead
 
     def monotonic(self) -> float:
         return (self._exchange.now - self._start).total_seconds()
@@ -112,7 +125,7 @@ class Room:
         return heard
 
     def enter(self, qty: int = 10) -> None:
-        now = self.clock.now()
+        now = self.desk.now()
         intent = Enter(now, "FNO", Side.BUY, qty, Paise(100_00), Paise(50))
         self.desk.on(
             EnterAsked(
@@ -433,3 +446,22 @@ def test_fills_are_told_to_the_caller(room):
     told = room.desk.on(event)
 
     assert [(10, 100_05)] == [(word.fill.qty, word.fill.price) for word in told if isinstance(word, Filled)]
+
+
+# --- a clock that steps ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=2), timedelta(days=1), -timedelta(hours=1)])
+def test_a_wall_clock_that_steps_moves_no_deadline_of_the_desk(room, ahead):
+    before = room.desk.now()
+    room.clock.ahead = ahead
+    room.market.wait(1)
+
+    assert timedelta(seconds=1) == room.desk.now() - before
+    room.enter()
+    for _ in range(30):
+        room.market.wait(0.1)
+        for event in room.desk.due(room.desk.now()):
+            room.desk.on(event)
+        room.run()
+    assert [Status.COMPLETE, Status.TRIGGER_PENDING] == list(room.statuses().values())

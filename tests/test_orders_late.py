@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from rulebook.order_messages import Answered, BookRead, Cancel, Modify, Place, ReadBook
+from rulebook.order_messages import Answered, BookRead, Cancel, Modify, Place, Price, ReadBook
 from rulebook.order_news import IllegalMoveError
 from rulebook.order_records import Purpose, Refusal, Severity, Status, Terms
 from rulebook.records import OrderType, Phase, Side
@@ -337,3 +337,67 @@ def test_a_late_refusal_of_a_stop_that_was_taken_for_lost_ends_the_trade_once():
     assert Status.ACCEPTED is made.machine.orders[TICKER][first.client_id].status
     assert Refusal.OTHER not in [o.refusal for o in made.machine.orders_of(TICKER)]
     assert timedelta(0) < made.now - made.machine.units[TICKER].born_at
+
+
+# --- a clock that was set while nobody ran, and a hand that tightens ----------------------------------
+
+
+def set_back(made: Shell, hours: int) -> Shell:
+    """The process dies, the wall clock is set, another one starts."""
+    made.now -= timedelta(hours=hours)
+    for resting in made.exchange.orders.values():
+        resting.visible_at -= timedelta(hours=hours)
+    return made.recover()
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_clock_set_back_between_two_processes_holds_up_no_re_pricing(hours):
+    made = Slow().start()
+    made.enter()
+    made.market(offered=0)
+    made.exit()
+    made.run(1)
+    set_back(made, hours)
+    before = len(modifications(made))
+    made.hear(Price(made.now, TICKER, 98_00, 97_95, 98_05))
+    made.run(5)
+
+    assert len(modifications(made)) > before
+
+
+def test_a_clock_set_back_between_two_processes_holds_up_no_entry():
+    made = protected()
+    made.exit()
+    made.run(3)
+    set_back(made, 24)
+    made.run(3)
+
+    assert made.enter()
+    made.run(1)
+    assert [10] == stops(made)
+
+
+@pytest.mark.parametrize("hours", [-24, 24], ids=["set ahead", "set back"])
+def test_an_order_of_unknown_fate_is_looked_for_by_each_process_until_its_own_horizon(hours):
+    made = Slow().start()
+    made.faults = {"ENTRY": ["lost"]}
+    made.enter()
+    made.run(5)
+    set_back(made, hours)
+    made.run(115)
+    (entry,) = made.machine.orders_of(TICKER)
+    assert Status.UNKNOWN is entry.status
+
+    made.run(10)
+    (entry,) = made.machine.orders_of(TICKER)
+    assert Status.ABSENT is entry.status
+
+
+def test_no_moment_of_the_journal_lies_ahead_of_a_process_that_has_started():
+    made = partly_filled(Exchange())
+    made.run(3)
+    set_back(made, 3)
+    unit, known = made.machine.units[TICKER], made.machine.orders[TICKER].values()
+
+    moments = [unit.born_at, *(m for o in known for m in (o.sent_at, o.acted_at, o.news_at))]
+    assert [] == [moment for moment in moments if moment > made.now]
