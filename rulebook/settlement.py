@@ -33,7 +33,8 @@ from rulebook.order_records import (
     Status,
     Want,
 )
-from rulebook.records import ExitReason, OrderType
+from rulebook.records import ExitReason, OrderType, Paise
+from rulebook.stops import better
 
 Rows = Mapping[str, OrderRow]  # by order id
 
@@ -127,6 +128,9 @@ def _compare_terms(draft: Draft, order: Order, read: BookRead, row: OrderRow) ->
         return
     if not order.is_free or read.began <= order.acted_at:
         return
+    if name == "trigger" and _is_tighter(order, row):
+        _respect(draft, order, row)
+        return
     echo = echoes.get(order.client_id)
     if echo is None or echo.shown != shown:
         echo = echoes[order.client_id] = Echo(shown, order.acted_at)
@@ -139,6 +143,23 @@ def _compare_terms(draft: Draft, order: Order, read: BookRead, row: OrderRow) ->
     draft.update(order, terms=replace(order.terms, **{"qty": row.qty, name: shown[1]}), fixed=fixed)
     why = f"asked {echo.repeats + 1} times" if echo.repeats else "another hand"
     draft.alarm(f"{order.purpose} {order.order_id} rests at {shown}, not at {known}: {why}")
+
+
+def _is_tighter(order: Order, row: OrderRow) -> bool:
+    """A trigger that we never asked for and that a lagging read cannot show: ours only tighten."""
+    assert row.trigger is not None and order.terms.trigger is not None
+    return order.side * (row.trigger - order.terms.trigger) < 0
+
+
+def _respect(draft: Draft, order: Order, row: OrderRow) -> None:
+    """The user has tightened the stop: a stop never goes back (invariant 13), so it is ours from now on."""
+    assert row.trigger is not None
+    unit = draft.asked
+    stop = row.trigger if unit.stop is None else Paise(better(int(unit.side), unit.stop, row.trigger))
+    draft.sight.echoes.pop(order.client_id, None)
+    draft.update(order, terms=replace(order.terms, trigger=row.trigger))
+    draft.change(stop=stop)
+    draft.alarm(f"stop {order.order_id} was tightened to {row.trigger} by another hand")
 
 
 def _price_that_counts(order: Order) -> str:

@@ -401,3 +401,17 @@ def test_no_moment_of_the_journal_lies_ahead_of_a_process_that_has_started():
 
     moments = [unit.born_at, *(m for o in known for m in (o.sent_at, o.acted_at, o.news_at))]
     assert [] == [moment for moment in moments if moment > made.now]
+
+
+def test_a_stop_tightened_by_hand_stays_where_the_hand_has_put_it():
+    made = protected()
+    made.run(5)
+    (stop,) = [o for o in made.exchange.orders.values() if o.is_alive]
+    stop.terms = replace(stop.terms, trigger=99_50)
+    made.run(15)
+
+    assert (99_50, 99_50, []) == (stop.terms.trigger, made.machine.units[TICKER].stop, modifications(made))
+    assert any("tightened" in text for text in alarms(made.effects))
+    made.move(99_70)
+    made.run(2)
+    assert 99_70 == stop.terms.trigger
