@@ -45,6 +45,16 @@ class Echo:
 
 
 @dataclass(slots=True)
+class Shortfall:
+    """Shares that we hold by our fills and the broker's position does not have, in reads in a row."""
+
+    shown: int
+    since: datetime  # reads agree about `shown`
+    least: int  # in all of them: so many are gone at any rate
+    times: int = 0
+
+
+@dataclass(slots=True)
 class Sight:
     """What was not in the books that were read. It dies with the process: a new one looks again."""
 
@@ -54,7 +64,7 @@ class Sight:
     echoes: dict[str, Echo] = field(default_factory=dict)
     moving: set[str] = field(default_factory=set)  # refused as being processed while on their way
     missed: dict[str, Terms] = field(default_factory=dict)  # asked for, and not shown by the read that judged
-    caps: dict[str, tuple[int, datetime, int]] = field(default_factory=dict)
+    shortfalls: dict[str, Shortfall] = field(default_factory=dict)  # by ticker
     strangers: dict[str, bool] = field(default_factory=dict)
     wholes: dict[str, datetime] = field(default_factory=dict)  # books that agreed with themselves, by ticker
 

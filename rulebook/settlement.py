@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from rulebook.order_draft import Draft, Echo, is_seen
+from rulebook.order_draft import Draft, Echo, Shortfall, is_seen
 from rulebook.order_messages import BookRead, OrderRow
 from rulebook.order_news import advanced
 from rulebook.order_records import (
@@ -173,22 +173,24 @@ def _compare_position(draft: Draft, read: BookRead, net: int) -> None:
     """Ours is never more than the broker's net in our direction; what is beyond it others have closed."""
     if draft.asked.lost and _is_whole(draft, read, net):
         _find_again(draft, net)
-    unit = draft.asked
-    theirs = max(0, unit.side * net)
-    if draft.held <= theirs:
-        draft.sight.caps.pop(draft.ticker, None)
+    unit, shortfalls = draft.asked, draft.sight.shortfalls
+    gone = draft.held - max(0, unit.side * net)
+    if gone <= 0:
+        shortfalls.pop(draft.ticker, None)
         return
-    cap, since, times = draft.sight.caps.get(draft.ticker, (theirs, read.began, 0))
-    if cap != theirs:
-        since, times = read.began, 0
-    draft.sight.caps[draft.ticker] = (theirs, since, times + 1)
-    if times + 1 < BOOK_QUORUM:
+    short = shortfalls.setdefault(draft.ticker, Shortfall(gone, read.began, gone))
+    if gone != short.shown:  # the user's order may fill share by share
+        short.shown, short.since, short.least = gone, read.began, min(gone, short.least)
+    short.times += 1
+    if short.times < BOOK_QUORUM:
         return
     if _is_whole(draft, read, net):
-        _lose(draft, draft.held - theirs, "closed by another hand", Severity.WARNING)
-    elif read.began >= _last_news(draft, since) + STALE_MOST:
+        _lose(draft, short.least, "closed by another hand", Severity.WARNING)
+        if gone > short.least:
+            shortfalls[draft.ticker] = Shortfall(gone - short.least, read.began, gone - short.least, 1)
+    elif read.began >= _last_news(draft, short.since) + STALE_MOST:
         draft.change(want=max(unit.want, Want.EXIT, key=list(Want).index))
-        _lose(draft, draft.held - theirs, "the broker's position is smaller than ours", Severity.HALT)
+        _lose(draft, gone, "the broker's position is smaller than ours", Severity.HALT)
 
 
 def _find_again(draft: Draft, net: int) -> None:
@@ -204,7 +206,7 @@ def _find_again(draft: Draft, net: int) -> None:
 
 
 def _lose(draft: Draft, qty: int, why: str, severity: Severity) -> None:
-    draft.sight.caps.pop(draft.ticker, None)
+    draft.sight.shortfalls.pop(draft.ticker, None)
     draft.change(lost=draft.asked.lost + qty, reason=draft.asked.reason or ExitReason.EXTERNAL)
     draft.alarm(f"{qty} shares: {why}", severity)
 

@@ -415,3 +415,19 @@ def test_a_stop_tightened_by_hand_stays_where_the_hand_has_put_it():
     made.move(99_70)
     made.run(2)
     assert 99_70 == stop.terms.trigger
+
+
+def test_what_the_user_closes_share_by_share_is_adopted_as_it_goes():
+    """No two reads agree while his order fills; that so many are gone at any rate they do."""
+    made = protected()
+    made.run(5)
+    held = []
+    for _ in range(4):
+        net = made.exchange.net
+        made.exchange.place(made.now, SELL, Terms(2, OrderType.MARKET), None)
+        made.run(1)
+        held.append((net - 2, made.machine.held(TICKER)))
+    made.run(3)
+
+    assert all(machine - truth <= 4 for truth, machine in held)
+    assert (2, [2]) == (made.machine.held(TICKER), stops(made))
