@@ -2,6 +2,10 @@
 
 NSE, MIS, regular, DAY. MARKET and SL-M carry market protection, without which they are refused since April
 2026 (kite.md 3.2); -1 lets the broker choose the band. Prices leave as rupees with two decimals, exactly.
+
+What is urgent (a stop, an exit, any modification or cancel) is waited for no longer than it may be silent:
+once it is in doubt the book is asked and a second stop goes out, and that is worth more than a late answer.
+Ten seconds a request are the contract's most; the slowest percent of answers takes three (faults.md R8).
 """
 
 from collections.abc import Mapping
@@ -15,6 +19,8 @@ from rulebook.records import OrderType, tag_of
 
 VARIETY = "regular"
 AUTOMATIC_PROTECTION = -1
+URGENT_TOTAL_S = 5.0
+ENTRY_TOTAL_S = 10.0
 _PROTECTED = (OrderType.MARKET, OrderType.SL_M)
 
 
@@ -30,16 +36,24 @@ def place_call(asked: Place) -> Call:
         "tag": asked.tag,
         **_terms(asked.terms),
     }
-    return Call(PLACE, {"variety": VARIETY}, values, urgent=asked.urgent)
+    return Call(
+        PLACE, {"variety": VARIETY}, values, urgent=asked.urgent, total_s=_total_s(is_urgent=asked.urgent)
+    )
 
 
 def modify_call(asked: Modify) -> Call:
     names = {"variety": VARIETY, "order_id": asked.order_id}
-    return Call(MODIFY, names, {"validity": "DAY", **_terms(asked.terms)}, urgent=asked.urgent)
+    values = {"validity": "DAY", **_terms(asked.terms)}
+    return Call(MODIFY, names, values, urgent=asked.urgent, total_s=_total_s(is_urgent=asked.urgent))
 
 
 def cancel_call(asked: Cancel) -> Call:
-    return Call(CANCEL, {"variety": VARIETY, "order_id": asked.order_id}, urgent=asked.urgent)
+    names = {"variety": VARIETY, "order_id": asked.order_id}
+    return Call(CANCEL, names, urgent=asked.urgent, total_s=_total_s(is_urgent=asked.urgent))
+
+
+def _total_s(*, is_urgent: bool) -> float:
+    return URGENT_TOTAL_S if is_urgent else ENTRY_TOTAL_S
 
 
 def _terms(terms: Terms) -> Mapping[str, Value]:

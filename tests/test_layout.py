@@ -135,7 +135,6 @@ TOO_SHORT = {
     "clock.py": "one question, and nothing to merge it with",
     "outcome.py": "one question, and everything imports it",
     "flags.py": "one question, and command lines ask it",
-    "kite/forms.py": "one question: orders in the broker's spelling",
     "kite/inbox.py": "one question, and threads meet in it",
     "dashboard.py": "its pages come with a later version",
     **{

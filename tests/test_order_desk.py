@@ -14,6 +14,7 @@ import pytest
 from exchange.faults import Fault
 from kite.client import KiteClient
 from kite.errors import AddressRefusedError, LogInAgainError
+from kite.forms import cancel_call, modify_call, place_call
 from kite.rates import Rates
 from kite.routes import Call
 from order_desk import READ_PATIENCE, READINGS_MOST, Desk, JournalError
@@ -29,11 +30,12 @@ from rulebook.order_messages import (
     MoveAsked,
     NoAnswer,
     NotSent,
+    Place,
     Refused,
     Started,
     Woke,
 )
-from rulebook.order_records import Record, Refusal, Status, Terms
+from rulebook.order_records import Purpose, Record, Refusal, Status, Terms
 from rulebook.orders import Machine, recover
 from rulebook.records import (
     Enter,
@@ -465,3 +467,20 @@ def test_a_wall_clock_that_steps_moves_no_deadline_of_the_desk(room, ahead):
             room.desk.on(event)
         room.run()
     assert [Status.COMPLETE, Status.TRIGGER_PENDING] == list(room.statuses().values())
+
+
+# --- how long one waits ---------------------------------------------------------------------------
+
+
+def test_what_is_urgent_is_waited_for_half_as_long_as_an_entry():
+    terms = Terms(10, OrderType.LIMIT, Paise(100_00))
+    entry = Place(NAME, tag_of(NAME), "FNO", Side.BUY, terms, Purpose.ENTRY, urgent=False)
+    stop = Place(NAME, tag_of(NAME), "FNO", Side.SELL, terms, Purpose.STOP, urgent=True)
+    calls = [
+        place_call(entry),
+        place_call(stop),
+        modify_call(Modify("a#1", "a", "1", "FNO", terms)),
+        cancel_call(Cancel("a#2", "a", "1", "FNO")),
+    ]
+
+    assert [10.0, 5.0, 5.0, 5.0] == [call.total_s for call in calls]
