@@ -24,6 +24,7 @@ from bench import (
     results,
     rulebook,
     startup,
+    store,
     ticks,
 )
 from bench.results import FOLDER, Outcome, as_table, keep, tell
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[bool], Awaitable[Outcome]]] = {
         fetching,
         report_html,
         startup,
+        store,
         ticks,
         local_exchange,
         order_path,

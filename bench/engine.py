@@ -31,6 +31,10 @@ PROGRAMS = {
     "features, ours": ("bench.features", "ours"),
     "features, polars": ("bench.features", "polars"),
     "features, pandas": ("bench.features", "pandas"),
+    "append, ours": ("bench.store", "append_ours"),
+    "append, polars": ("bench.store", "append_polars"),
+    "load, ours": ("bench.store", "load_ours"),
+    "load, polars": ("bench.store", "load_polars"),
     "vectorbt": ("bench.peers", "vectorbt"),
     "backtesting.py": ("bench.peers", "backtesting_py"),
 }
@@ -69,6 +73,7 @@ def serve(program: Program, job: Job) -> None:
             answers.write(json.dumps(values) + "\n")
             answers.flush()
 
+        empty_mb = machine.peak_mb()
         cpu_s = time.process_time()
         began = time.perf_counter()
         result = program.run()
@@ -79,7 +84,7 @@ def serve(program: Program, job: Job) -> None:
             if line.strip() == "end":
                 break
             answer(seconds=[_seconds(program.run) for _ in range(job.repeats)])
-        answer(peak_mb=machine.peak_mb())
+        answer(peak_mb=machine.peak_mb(), grown_mb=machine.peak_mb() - empty_mb)
 
 
 def _seconds(run: Callable[[], Any]) -> float:
