@@ -47,6 +47,22 @@ OF_MARKET = ("f_market", "f_sector", "f_breadth")
 VERSION_1 = len(OF_VERSION_1)
 NAMES: Mapping[int, tuple[str, ...]] = {1: OF_VERSION_1, 2: OF_VERSION_1 + ADDED_BY_2 + OF_MARKET}
 
+# What a column becomes where the same prices are seen upside down: the place that it is taken from, negated
+# if it has a side. Volume, ranges and the clock have none.
+WITHOUT_SIDE = {
+    "f_vol_10", "f_vol_20", "f_atr_14", "f_minutes_since_open", "f_minutes_to_close", "f_early_close",
+    "f_volume", "f_true_range",
+}  # fmt: skip
+SWAPPED = {"f_high": "f_low", "f_low": "f_high"}
+
+
+class Mirror(NamedTuple):
+    """Of the columns in their order; `place` is asked after `sign`."""
+
+    sign: NDArray[np.float32]
+    place: NDArray[np.int64]
+
+
 MOST = 8.0  # a column is cut off there, either way
 WARM_UP = 400  # bars after which averages have forgotten where they began; beside one lookback
 MEDIAN, RANGE, RETURNS = 20, 14, 32  # lengths of rings; the last one is longer than 21
@@ -95,6 +111,14 @@ class Bars(NamedTuple):
     length: NDArray[np.int64]  # of the bar, in minutes
     session: NDArray[np.int64]  # minutes of continuous trading that day
     is_early: NDArray[np.bool_]  # the session ends before its usual time
+
+
+def mirror(version: int) -> Mirror:
+    """How that version's columns are turned upside down."""
+    names = NAMES[version]
+    sign = [1.0 if name in WITHOUT_SIDE else -1.0 for name in names]
+    place = [names.index(SWAPPED.get(name, name)) for name in names]
+    return Mirror(np.array(sign, np.float32), np.array(place, np.int64))
 
 
 def new_state(tickers: int, lookback: int) -> State:

@@ -223,18 +223,40 @@ def _highest(x: Tensor, length: int) -> Tensor:
     return torch.maximum(x[..., rest:], x[..., :-rest]) if rest else x
 
 
+class PooledDropout(nn.Module):
+    """Leaves out means more often than maxima: means of long histories tell one day from another, and a
+    network that can do that learns days by heart."""
+
+    rates: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("rates", torch.zeros(shape.fused), persistent=False)
+
+    def set(self, means: float, maxima: float) -> None:
+        parts = [[means] * each.channels + [maxima] * each.channels for each in self.shape.encodings]
+        self.rates = torch.tensor([rate for part in parts for rate in part])
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        if not self.training or not self.rates.any():
+            return pooled
+        stays = torch.rand_like(pooled) >= self.rates
+        return pooled * stays / (1 - self.rates)
+
+
 class DuelingDoubleDQN(nn.Module):
     """Q of every action, for every ticker of a market."""
 
     center: Tensor
     scale: Tensor
 
-    def __init__(self, shape: Shape, form: Form = "sequence", dropout: float = 0.0) -> None:
+    def __init__(self, shape: Shape, form: Form = "sequence") -> None:
         super().__init__()
         self.shape, self.form = shape, form
         m, z = shape.hidden, shape.fused
         self.encoders = nn.ModuleList(Encoder(encoding) for encoding in shape.encodings)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = PooledDropout(shape)
         self.fusion = nn.Sequential(nn.Linear(z, m), nn.SiLU(), nn.Linear(m, m), nn.SiLU())
         self.gate = nn.Linear(2 * m, 2 * m)
         self.value = nn.Sequential(nn.Linear(2 * m, m), nn.SiLU(), nn.Linear(m, 1))

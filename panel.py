@@ -39,19 +39,24 @@ class Panel:
         return sum(each.nbytes for each in self.features)
 
 
-def panel(columns: Mapping[str, Mapping[str, Columns]], lengths_s: Mapping[str, int]) -> Panel:
-    """Of features by timeframe and ticker; `lengths_s`: of a bar, by timeframe, the base first."""
+def panel(
+    columns: Mapping[str, Mapping[str, Columns]], lengths_s: Mapping[str, int], opened_s: Ints | None = None
+) -> Panel:
+    """Of features by timeframe and ticker; `lengths_s`: of a bar, by timeframe, the base first.
+
+    `opened_s`: the base rows that are wanted, where they are not simply those that there are.
+    """
     base = next(iter(lengths_s))
     tickers = tuple(sorted(columns[base]))
     stamps = {name: _stamps(columns[name]) for name in lengths_s}
+    if opened_s is not None:
+        stamps[base] = opened_s
     closes_s = stamps[base] + lengths_s[base]
     features, last = [], []
     for name, length_s in lengths_s.items():
         features.append(_dense(name, columns[name], tickers, stamps[name]))
         last.append(np.searchsorted(stamps[name] + length_s, closes_s, side="right") - 1)
-    is_there = np.zeros((len(closes_s), len(tickers)), np.bool_)
-    for s, ticker in enumerate(tickers):
-        is_there[np.searchsorted(stamps[base], columns[base][ticker].opened_s), s] = True
+    is_there = np.stack([np.isin(stamps[base], columns[base][ticker].opened_s) for ticker in tickers], axis=1)
     return Panel(tickers, stamps[base], is_there, tuple(features), tuple(last))
 
 
@@ -68,7 +73,8 @@ def _dense(
         unsound = ~np.isfinite(each.values).all(axis=1)
         if unsound.any():
             raise DataError(f"{ticker} {timeframe}: {int(unsound.sum())} rows of features are no numbers")
-        found[np.searchsorted(stamps, each.opened_s), s] = each.values
+        wanted = np.isin(each.opened_s, stamps)
+        found[np.searchsorted(stamps, each.opened_s[wanted]), s] = each.values[wanted]
     return found
 
 

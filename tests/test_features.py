@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fast
-from features import MOST, NAMES, OF_VERSION_1, WARM_UP, Bars, history, moment, new_state, of_market
+from features import (
+    MOST,
+    NAMES,
+    OF_MARKET,
+    OF_VERSION_1,
+    WARM_UP,
+    Bars,
+    history,
+    mirror,
+    moment,
+    new_state,
+    of_market,
+)
 
 LOOKBACK, SESSION = 64, 75
 SIMPLE: Any = 0  # of TA-Lib's averages; its types name them in a module that it does not export
@@ -241,3 +253,31 @@ def test_sums_do_not_drift_over_years():
 
     np.testing.assert_allclose(told(bars)[tail:, :7], fresh[500:, :7], atol=1e-6)
     assert math.isfinite(float(fresh.sum()))
+
+
+def test_prices_upside_down_are_told_as_the_mirror_says():
+    """Reflected in logs: what rose by a thousandth has fallen by it. Ratios are so nearly, not wholly."""
+    bars = walk(3_000)
+    around = bars.close.mean() ** 2
+    opposite = bars._replace(
+        open=around / bars.open, high=around / bars.low, low=around / bars.high, close=around / bars.close
+    )
+    columns = mirror(2)
+    own = NAMES[2][: -len(OF_MARKET)]
+    expected = (told(bars) * columns.sign)[:, columns.place][WARM_UP:, : len(own)]
+    found = told(opposite)[WARM_UP:, : len(own)]
+    apart = np.quantile(np.abs(found - expected), 0.99, axis=0)
+
+    most = {"f_atr_14": 0.3}  # an average of rupees over a close that has moved since
+
+    assert {} == {n: far for n, far in zip(own, apart, strict=True) if far > most.get(n, 0.05)}
+
+
+def test_the_mirror_of_the_mirror_is_the_same_columns():
+    for version in NAMES:
+        columns = mirror(version)
+        values = np.random.default_rng(1).normal(size=(5, len(NAMES[version])))
+        once = (values * columns.sign)[:, columns.place]
+
+        assert values.tolist() == (once * columns.sign)[:, columns.place].tolist()
+        assert values.tolist() != once.tolist()

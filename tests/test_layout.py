@@ -41,6 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planted": {"rulebook", "candle_store", "sessions_grid"},
     "panel": PLAIN | {"processed"},
     "network": set(),
+    "lessons": PLAIN | {"fast", "market", "network", "panel", "rulebook"},
+    "learner": {"features", "lessons", "network"},
+    "policy": {"fast", "lessons", "network", "rulebook"},
     "data": PLAIN | FACTS | {"settings", "candle_store", "sessions_grid", "processed"},
     "market": PLAIN | {"rulebook", "candle_store"},
     "stats": {"rulebook"},
@@ -107,9 +110,9 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     },
     "market": {"numpy", "pandas"},
     **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
-    "planted": {"numpy"},
-    "panel": {"numpy"},
+    **{name: {"numpy"} for name in ("planted", "panel", "lessons")},
     "network": {"torch"},  # whoever imports it is about to learn or to decide
+    **{name: {"numpy", "torch"} for name in ("learner", "policy")},
     "exchange": {"numpy", "h11", "websockets"},
     "kite": {
         "kiteconnect",

@@ -174,3 +174,16 @@ def test_every_weight_is_taught_in_both_forms(form):
     torch.autograd.backward(found.square().sum())
 
     assert [] == [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_what_is_pooled_is_left_out_at_its_own_rate_and_not_when_it_counts(network):
+    network.dropout.set(means=0.9, maxima=0.1)
+    channels = SMALL.encodings[0].channels
+    ones = torch.ones(20_000, SMALL.fused)
+    asked = network.dropout(ones)
+    taught = network.train().dropout(ones)
+
+    assert torch.equal(ones, asked)
+    assert pytest.approx(0.1, abs=0.01) == (taught[:, :channels] > 0).float().mean().item()
+    assert pytest.approx(0.9, abs=0.01) == (taught[:, channels : 2 * channels] > 0).float().mean().item()
+    assert pytest.approx(1, abs=0.03) == taught.mean().item()

@@ -1,0 +1,154 @@
+"""What does a taught network do? Q to actions with a confidence, and what the rule book makes of them.
+
+A trade is asked for where its Q stands above HOLD's by a margin; the margin is chosen on validation days.
+Confidence is calibrated there, too: of the decisions at confidence c, a share c should turn out best. It is
+the softmax of Q at a temperature, with a constant added for HOLD, both fitted to what was best.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+import fast
+from lessons import Lessons
+from network import ACTIONS, HOLD, DuelingDoubleDQN
+from rulebook import tables
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+MARGINS = tuple(round(0.05 * n, 2) for n in range(31))  # of R, above HOLD
+DAYS_AT_ONCE = 8
+FITTING_STEPS = 60
+TRADES_LEAST = 10  # on validation, for a margin to be believed
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How Q becomes a confidence."""
+
+    temperature: float = 1.0
+    hold: float = 0.0
+
+    def probabilities(self, q: Floats) -> Floats:
+        raised = (q + np.array([0.0, 0.0, self.hold])) / self.temperature
+        odds = np.exp(raised - raised.max(axis=-1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What trades came to, in R."""
+
+    trades: int
+    days: int
+    total_r: float
+    daily_r: Floats
+
+    @property
+    def mean_r(self) -> float:
+        return self.total_r / self.trades if self.trades else 0.0
+
+    @property
+    def r_a_day(self) -> float:
+        return self.total_r / self.days
+
+
+@torch.no_grad()
+def q_of(network: DuelingDoubleDQN, lessons: Lessons, days: Ints) -> Floats:
+    """Day x bar x ticker x action; rows before a short day are of no use."""
+    network.eval()
+    found = []
+    for first in range(0, len(days), DAYS_AT_ONCE):
+        batch = lessons.batch(days[first : first + DAYS_AT_ONCE], network.shape)
+        found.append(network.along(batch.histories, batch.places, batch.is_there))
+    return torch.cat(found).numpy().astype(np.float64)
+
+
+def said(lessons: Lessons, days: Ints, q: Floats, margin: float, calibration: Calibration) -> fast.Signals:
+    """For the whole table: silence but on those days."""
+    shape = lessons.market.table.close.shape
+    signals = fast.Signals(np.zeros(shape, np.int8), np.zeros(shape))
+    side = q[..., :HOLD].argmax(axis=-1)
+    above = q[..., :HOLD].max(axis=-1) - q[..., HOLD]
+    action = np.where(above > margin, 1 - 2 * side, 0)
+    sure = np.take_along_axis(calibration.probabilities(q), side[..., None], axis=-1)[..., 0]
+    rows = lessons.rows(days)
+    own = lessons.market.table.day[rows] == days[:, None]
+    there = lessons.panel.is_there[rows] & own[..., None]
+    signals.action[rows[own]] = np.where(there, action, 0)[own]
+    signals.confidence[rows[own]] = np.where(there, sure, 0.0)[own]
+    return signals
+
+
+def score(lessons: Lessons, days: Ints, signals: fast.Signals) -> Score:
+    """Walked by the rules, contest and limits included."""
+    market = lessons.market
+    walked = fast.simulate(
+        market.table, market.fixed, lessons.rules, signals, market.finer, market.first_fine
+    )
+    trades = walked.trades
+    risked = np.abs(trades[:, tables.T_ENTRY] - trades[:, tables.T_STOP] * trades[:, tables.T_QTY])
+    gross = trades[:, tables.T_SIGN] * (trades[:, tables.T_OUT] - trades[:, tables.T_ENTRY])
+    r = (gross - trades[:, tables.T_CHARGES]) / risked
+    row = np.searchsorted(market.table.opened_s, trades[:, tables.T_DECIDED]) - 1
+    daily = np.bincount(np.searchsorted(days, market.table.day[row]), weights=r, minlength=len(days))
+    return Score(len(r), len(days), float(r.sum()), daily.astype(np.float64))
+
+
+def best_margin(lessons: Lessons, days: Ints, q: Floats) -> tuple[float, Score]:
+    """On these days; where no margin has enough trades or earns anything, the widest one."""
+    plain = Calibration()
+    scores = {margin: score(lessons, days, said(lessons, days, q, margin, plain)) for margin in MARGINS}
+    believed = {margin: found for margin, found in scores.items() if found.trades >= TRADES_LEAST}
+    margin = max(believed, key=lambda each: believed[each].r_a_day, default=MARGINS[-1])
+    return margin, scores[margin]
+
+
+def calibrated(lessons: Lessons, days: Ints, q: Floats) -> Calibration:
+    """By likelihood of what turned out best; of bars at which anything was allowed."""
+    answers, best = _what_was_best(lessons, days, q)
+    log_temperature = torch.zeros(1, requires_grad=True)
+    hold = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [log_temperature, hold], max_iter=FITTING_STEPS, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        raised = answers + torch.cat([torch.zeros(HOLD), hold])
+        found = functional.cross_entropy(raised / log_temperature.exp(), best)
+        torch.autograd.backward(found)
+        return found
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch has not typed this one
+    return Calibration(float(log_temperature.detach().exp()), float(hold.detach()))
+
+
+def reliability(lessons: Lessons, days: Ints, q: Floats, calibration: Calibration, bins: int = 10) -> Floats:
+    """By tenth of confidence: decisions, their mean confidence, and the share of them that was best."""
+    answers, best = _what_was_best(lessons, days, q)
+    sure = calibration.probabilities(answers.numpy())
+    chosen = sure.argmax(axis=-1)
+    confidence, right = sure.max(axis=-1), chosen == best.numpy()
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    sums = [np.bincount(place, weights=each, minlength=bins) for each in (confidence, right)]
+    return np.stack([count, *(each / np.maximum(count, 1) for each in sums)], axis=1)
+
+
+def calibration_error(curve: Floats) -> float:
+    """Expected: the bins' distances, each with its share of the decisions."""
+    count = curve[:, 0]
+    return float((count * np.abs(curve[:, 1] - curve[:, 2])).sum() / max(count.sum(), 1))
+
+
+def _what_was_best(lessons: Lessons, days: Ints, q: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    rows = lessons.rows(days)
+    known = (lessons.outcomes.exit_row[:, rows] >= 0).all(axis=0)
+    known &= (lessons.market.table.day[rows] == days[:, None])[..., None]
+    r = np.moveaxis(lessons.outcomes.r[:, rows], 0, -1)[known]
+    earned = np.concatenate([r, np.zeros((len(r), ACTIONS - HOLD), r.dtype)], axis=-1)
+    return torch.from_numpy(q[known]).float(), torch.from_numpy(earned.argmax(axis=-1))
