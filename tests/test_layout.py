@@ -97,7 +97,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"addresses", "cli", "connection", "environment", "fetching", "login", "net", "nse"},
     "doctor": PLAIN | {"cli", "health"},
     "fetch": PLAIN | {"cli", "flags", "settings", "doctor", "fetching", "data"},
-    "train": PLAIN | FACTS | {"cli", "flags", "settings", "market", "backtest", "report", "strategies"},
+    "train": PLAIN
+    | FACTS
+    | {"cli", "flags", "settings", "features", "network", "market", "backtest", "report", "strategies"},
     "trade": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
     "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
 }

@@ -18,6 +18,7 @@ from rulebook.order_records import Record
 from rulebook.orders import Machine, recover
 from tests.exchange_market import CALENDAR, TARIFF
 from tests.sim import situations
+from tests.sim.hands import Hand, act
 from tests.sim.in_process import Broker, InProcess
 from tests.sim.oracle import BrokenError, Oracle
 from tests.sim.plans import OVER_AT, START_S, Plan, draw
@@ -82,6 +83,8 @@ class Life:
         self.scheduler.at(self.plan.heals_at, self._heal)
         if self.plan.halts_at is not None:
             self.scheduler.at(self.plan.halts_at, self._kill)
+        for hand in self.plan.hands:
+            self.scheduler.at(hand.at, partial(self._act, hand))
         with suppress(BrokenError):
             try:
                 self._run_to_the_end()
@@ -140,6 +143,11 @@ class Life:
             self._is_logging_in = True
             self.scheduler.later(self._answer_luck.uniform(1, 12), self._log_in_again, lasts=True)
 
+    def user_holds(self, ticker: str) -> bool:
+        """Shares of the user's own: nothing new is begun beside them (H1)."""
+        found = self.oracle.truth.tickers[ticker]
+        return found.account != found.net
+
     def note(self, kind: str, what: object) -> None:
         self.lines.append((self.scheduler.now(), kind, what))
         if isinstance(what, Alarm):
@@ -160,7 +168,7 @@ class Life:
 
     def _frame(self, row: OrderRow) -> None:
         if self.process is not None:
-            self.process.hear(OrderSeen(self.scheduler.now(), row))
+            self.process.hear(OrderSeen(self.process.desk.now(), row))
 
     # Births and deaths
 
@@ -183,7 +191,14 @@ class Life:
         self.is_killed = True
         self.oracle.killed()
         if self.process is not None:
-            self.process.hear(Halted(self.scheduler.now(), "a signal"))
+            self.process.hear(Halted(self.process.desk.now(), "a signal"))
+
+    def _act(self, hand: Hand) -> None:
+        ours = self.oracle.truth.tickers[hand.ticker].net
+        self.oracle.touched(hand.ticker)
+        done = act(self.exchange, hand, ours)
+        if done is not None:
+            self.note("hand", done)
 
     def _heal(self) -> None:
         self.note("heal", "")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from exchange.nouns import OrderView
+from exchange.nouns import OrderView, Trade
 from exchange.venue import Exchange
-from kite.errors import BlockedError, BrokerError, RejectedError
+from kite.errors import BlockedError, BrokerError, NotSentError, RejectedError
 from kite.rates import Kind
 from kite.routes import Call
 from rulebook.order_messages import Alarm, Event
@@ -45,6 +45,7 @@ class Counts:
     unknown: int = 0
     settled: int = 0
     bare: list[timedelta] = field(default_factory=list)
+    kills: list[timedelta] = field(default_factory=list)  # from the switch to each request that it asks for
     paise_seconds_bare: float = 0.0
 
 
@@ -71,8 +72,13 @@ class Oracle:
             tag = str(call.values["tag"])
             t.posts[tag] = t.posts.get(tag, 0) + 1
             t.posted_at[tag] = t.now
+        order_id = call.names.get("order_id", "")
         if call.route.name == "order.modify":
-            t.puts[call.names["order_id"]] = t.puts.get(call.names["order_id"], 0) + 1
+            t.puts[order_id] = t.puts.get(order_id, 0) + 1
+        if order_id in t.to_convert:
+            assert t.killed_at is not None
+            t.to_convert.discard(order_id)
+            self.counts.kills.append(t.now - t.killed_at)
         for rule in invariants.CALLS:
             self._judge(rule.__name__, rule.__doc__, rule(t, call))
 
@@ -89,6 +95,8 @@ class Oracle:
             t.troubled_at = t.now
         if call.route.kind is not Kind.ORDERS:
             return
+        if "tag" in call.values and isinstance(error, RejectedError | BlockedError | NotSentError):
+            t.denied[str(call.values["tag"])] = type(error).__name__
         if isinstance(error, BlockedError):
             t.blocked_at = t.now
             if call.route.name == "order.modify":
@@ -111,31 +119,45 @@ class Oracle:
     def started(self, machine: Machine, records: list[Record]) -> None:
         t = self.truth
         t.began_at, t.has_read_since_start = t.now, False
-        rule = invariants.recovery_is_idempotent
-        self._judge(rule.__name__, rule.__doc__, rule(t, records, machine))
+        again = invariants.recovery_is_idempotent
+        self._judge(again.__name__, again.__doc__, again(t, records, machine))
+        whole = invariants.recovery_forgets_nothing
+        self._judge(whole.__name__, whole.__doc__, whole(t, machine))
 
     def died(self) -> None:
         """What the process had heard and not written down is not known any more."""
         t = self.truth
         t.began_at = None
+        t.to_convert.clear()
         kept = {order.order_id for order in t.orders.values()}
         t.seen_at = {order_id: at for order_id, at in t.seen_at.items() if order_id in kept}
 
     def killed(self) -> None:
-        self.truth.killed_at = self.truth.now
+        """What rests now, and is known and free, has to be converted or cancelled at once (25)."""
+        t = self.truth
+        t.killed_at = t.now
+        if t.has_read_since_start and t.could_act:
+            live = [order for name in t.tickers for order in t.live(name) if t.is_shown(order)]
+            t.to_convert = {order.order_id for order in live if invariants.is_to_go(t, order)}
+
+    def touched(self, ticker: str) -> None:
+        """The user's own hand."""
+        self.truth.tickers[ticker].hand_at = self.truth.now
 
     def healed(self) -> None:
         self.truth.healed_at = self.truth.now
 
     def committed(self, record: Record) -> None:
-        rule = invariants.facts_only_grow
-        self._judge(rule.__name__, rule.__doc__, rule(self.truth, record))
+        for rule in invariants.RECORDS:
+            self._judge(rule.__name__, rule.__doc__, rule(self.truth, record))
         self.truth.committed(record)
 
     def alarmed(self, alarm: Alarm) -> None:
         self.truth.alarmed(alarm)
 
-    def order_updated(self, order: OrderView) -> None: ...
+    def order_updated(self, order: OrderView) -> None:
+        if order.pending == 0:
+            self.truth.to_convert.discard(order.order_id)
 
     def found_a_defect(self, error: Exception) -> None:
         self._judge("no_defect", "0: no assertion of ours fails.", f"{type(error).__name__}: {error}")
@@ -146,13 +168,7 @@ class Oracle:
         t = self.truth
         t.note_trouble()
         for trade in t.new_trades():
-            ticker = t.tickers[trade.ticker]
-            before, ticker.net = ticker.net, ticker.net + trade.side * trade.qty
-            rule = invariants.no_reverse
-            self._judge(rule.__name__, rule.__doc__, rule(t, ticker, trade, before))
-            if t.purpose(t.order(trade.order_id)) is Purpose.ENTRY:
-                ticker.side = int(trade.side)
-            self._count_fill(ticker, before)
+            self._take(t.tickers[trade.ticker], trade)
         for ticker in t.tickers.values():
             if ticker.net or t.live(ticker.name) or ticker.is_measured:
                 self._measure(ticker)
@@ -176,6 +192,19 @@ class Oracle:
         self.counts.modifications = sum(order.modifications for order in ours)
         self.counts.unknown = len(t.unknown)
         self.counts.settled = sum(not t.orders[name].is_alive for name in t.unknown)
+
+    def _take(self, ticker: Ticker, trade: Trade) -> None:
+        """A fill: ours, the broker's, or the user's."""
+        t, before, order = self.truth, ticker.net, self.truth.order(trade.order_id)
+        is_entry = t.purpose(order) is Purpose.ENTRY
+        wanted = ticker.takes(trade, order.request.tag is not None, opens=is_entry)
+        if order.request.placed_by_hand:
+            ticker.hand_at = t.now
+        rule = invariants.no_reverse
+        self._judge(rule.__name__, rule.__doc__, rule(t, ticker, trade, before, wanted))
+        if is_entry:
+            ticker.side = int(trade.side)
+        self._count_fill(ticker, before)
 
     def _count_fill(self, ticker: Ticker, before: int) -> None:
         self.counts.fills += 1
@@ -203,6 +232,10 @@ class Oracle:
         ticker.bare.changes(t.now, t.helpless, max(0, held - covered) if is_known else 0)
         self._last(ticker.excess, is_known and held > 0 and shown > held)
         self._last(ticker.strays, is_known and held == 0 and shown > 0)
+        if ticker.hand_at is not None:
+            # What a race with the user has closed too many is bought back: a reverse, and not his.
+            beyond = max(0, ticker.side * t.written_net(ticker.name) - abs(ticker.net))
+            ticker.unadopted.changes(t.now, t.helpless, beyond if is_known else 0)
         self._last(ticker.reverse, is_known and ticker.net * ticker.side < 0)
         if covered >= held:
             ticker.refused_closers = 0

@@ -3,16 +3,18 @@
 A run is some minutes late in a session: trading, then `ends_at` when everything is left, then the healing
 of all faults, then the settle horizon, two minutes before the square-off the one limit order, and the
 square-off itself. Each seed switches on a few faults of faults.md 4 with intensities of its own (swarm
-testing), and one in twelve none at all.
+testing), and one in twelve none at all. What the user's own hand does and how wrong this machine's clock is
+come from streams of their own, so that either can be left out of a seed without changing the rest of it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
 from exchange.faults import Fault
 from tests.exchange_market import at, second
+from tests.sim.hands import Hand, drawn
 from tests.sim.situations import LISTINGS, SITUATIONS
 
 START = "15:02:00"
@@ -56,6 +58,8 @@ SWARM: dict[str, tuple[tuple[float, ...], tuple[int, ...], tuple[str, ...]]] = {
     "self_trade": ((0.1, 0.5), (0,), (ALL,)),
     "order_update_lost": ((0.3, 1.0), (0,), (ALL,)),
 }
+_EVENTS = ("circuit_lock", "market_halt", "early_square_off")
+_WRONG_S = (0, 1, -1, 3, -3, 30, -30, 3_600, -3_600, 86_400, -86_400)
 _REFUSALS = ("margin", "tick", "freeze", "circuit", "lpp", "mis", "protection")
 
 
@@ -66,6 +70,14 @@ class Window:
 
     def holds(self, moment: datetime) -> bool:
         return self.after <= moment < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From then on this machine's wall clock is so far ahead of the exchange's (P6)."""
+
+    at: datetime
+    ahead: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,8 @@ class Plan:
     quote_lag_s: int  # the price feed stands still that long, now and then
     answer_ms_most: int
     start_jitter_ms: int  # in which a pool of threads may begin two pieces the other way round
+    hands: tuple[Hand, ...] = ()
+    clock: tuple[Step, ...] = ()
 
     @property
     def is_locked_to_the_close(self) -> bool:
@@ -116,7 +130,39 @@ def draw(seed: int) -> Plan:
         quote_lag_s=luck.choice((0, 0, 4, 30)),
         answer_ms_most=luck.choice((5, 40, 400)),
         start_jitter_ms=luck.choice((0, 0, 3)),
+        hands=drawn(seed, [listing.ticker for listing in LISTINGS], starts_at, ends_at),
+        clock=_steps(seed, starts_at, heals_at),
     )
+
+
+def draw_sparse(seed: int) -> Plan:
+    """The same with faults as rare as faults.md 4 has them: its p of R1 and R2 for all, R8's p99, one crash.
+
+    Invariant 1 has its bound of three seconds for these; what `draw` makes is denser, to find more.
+    """
+    plan = draw(seed)
+    return replace(
+        plan,
+        faults=tuple(fault if fault.name in _EVENTS else _rare(fault) for fault in plan.faults),
+        cuts=plan.cuts[:1],
+        full_disk=None,
+        crashes_most=1,
+    )
+
+
+def _rare(fault: Fault) -> Fault:
+    slow_ms = min(fault.value, 3_000) if fault.name in ("slow", "rate_limited") else fault.value
+    return replace(fault, probability=min(fault.probability, 0.05), value=slow_ms)
+
+
+def _steps(seed: int, starts_at: datetime, heals_at: datetime) -> tuple[Step, ...]:
+    """In one seed of six: wrong from the start, or set while the process runs or is down."""
+    luck = Random(f"{seed}:clock")
+    if luck.random() >= 1 / 6:
+        return ()
+    moments = [starts_at, *(_moment(luck, starts_at, heals_at) for _ in range(luck.choice((1, 2))))]
+    wrong = [timedelta(seconds=luck.choice(_WRONG_S)) for _ in moments]
+    return tuple(Step(at, ahead) for at, ahead in sorted(zip(moments, wrong, strict=True)))
 
 
 def _swarm(luck: Random) -> tuple[Fault, ...]:

@@ -56,12 +56,17 @@ class Sum:
         ):
             setattr(mine, name, getattr(mine, name) + getattr(more, name))
         mine.bare += more.bare
+        mine.kills += more.kills
 
     @property
     def bare_p99(self) -> timedelta:
         """Of all stretches in which shares were bare while something could be done."""
-        stretches = sorted(self.counts.bare)
-        return stretches[len(stretches) * 99 // 100] if stretches else timedelta(0)
+        return _p99(self.counts.bare)
+
+    @property
+    def kill_p99(self) -> timedelta:
+        """From the switch to a request on the wire for each order that rested."""
+        return _p99(self.counts.kills)
 
     def text(self) -> str:
         c = self.counts
@@ -71,9 +76,14 @@ class Sum:
         return (
             f"seeds {self.seeds}, orders {c.orders}, modifications {c.modifications}, fills {c.fills}, "
             f"crashes {self.crashes}, UNKNOWN {c.unknown} settled {c.settled}, reverse fills {c.reverses}, "
+            f"switch to wire p99 {self.kill_p99.total_seconds() * 1_000:.0f} ms of {len(c.kills)}, "
             f"{bare}, longest {longest:.2f} s, rupee-seconds bare {c.paise_seconds_bare / 100:.0f}, "
             f"violations {self.violations}\nfaults struck {sum(self.struck.values())}: {faults}"
         )
+
+
+def _p99(stretches: list[timedelta]) -> timedelta:
+    return sorted(stretches)[len(stretches) * 99 // 100] if stretches else timedelta(0)
 
 
 def lines_of(told: Told) -> list[str]:

@@ -16,11 +16,12 @@ Tasks of a process that has died are dropped with it: `generation` tells whose t
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 
 from exchange.venue import Exchange
+from tests.sim.plans import Step
 
 _LEAST_S = 0.001  # a turn is asked for again a moment later, never at the same one
 
@@ -39,6 +40,24 @@ class TooEarlyError(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
+
+
+class WallClock:
+    """What the machine that trades believes: the exchange's time, and what its own is wrong by (P6)."""
+
+    def __init__(self, scheduler: "Scheduler", steps: Sequence[Step]) -> None:
+        self._scheduler = scheduler
+        self._steps = steps
+
+    def now(self) -> datetime:
+        true = self._scheduler.now()
+        return true + next((s.ahead for s in reversed(self._steps) if s.at <= true), timedelta(0))
+
+    def monotonic(self) -> float:
+        return self._scheduler.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        self._scheduler.wait(seconds)
 
 
 class Scheduler:

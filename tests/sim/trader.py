@@ -39,7 +39,7 @@ from rulebook.records import Enter, Exit, ExitReason, MoveStop, OrderType, Paise
 from tests.exchange_market import TICK
 from tests.sim.in_process import InProcess
 from tests.sim.plans import STUCK_AT, Plan
-from tests.sim.scheduler import Scheduler
+from tests.sim.scheduler import Scheduler, WallClock
 from tests.sim.situations import LISTINGS
 
 SLIPPAGE_BPS = 20.0
@@ -63,6 +63,7 @@ class World(Protocol):
     def commit(self, record: Record) -> None: ...
     def token_is_dead(self) -> None: ...
     def note(self, kind: str, what: object) -> None: ...
+    def user_holds(self, ticker: str) -> bool: ...
 
 
 class Process:
@@ -72,17 +73,18 @@ class Process:
         self._world = world
         self._scheduler = world.scheduler
         self.transport = world.transport()
-        rates = Rates(world.rates_folder(), world.scheduler)
-        client = KiteClient(self.transport, rates, world.scheduler, world.luck)
+        clock = WallClock(world.scheduler, world.plan.clock)
+        rates = Rates(world.rates_folder(), clock)
+        client = KiteClient(self.transport, rates, clock, world.luck)
         self.machine = machine
-        self.desk = Desk(machine, client, self._journal, self._submit, world.scheduler)
+        self.desk = Desk(machine, client, self._journal, self._submit, clock)
         self.script = Script(self, world)
         self._rings: set[datetime] = set()
 
     def start(self) -> None:
-        self.hear(Started(self._scheduler.now()))
+        self.hear(Started(self.desk.now()))
         if self._world.is_killed:
-            self.hear(Halted(self._scheduler.now(), "the switch is on disk"))
+            self.hear(Halted(self.desk.now(), "the switch is on disk"))
         self.script.begin()
 
     def hear(self, event: Event) -> None:
@@ -142,11 +144,11 @@ class Process:
         moment = self.desk.next_wake_at
         if moment is not None and moment not in self._rings:
             self._rings.add(moment)
-            seconds = (moment - self._scheduler.now()).total_seconds()
+            seconds = (moment - self.desk.now()).total_seconds()
             self._scheduler.later(max(0.0, seconds), self._ring)
 
     def _ring(self) -> None:
-        now = self._scheduler.now()
+        now = self.desk.now()
         self._rings = {moment for moment in self._rings if moment > now}
         for event in self.desk.due(now):
             self.hear(event)
@@ -182,6 +184,12 @@ class Script:
 
     @property
     def _now(self) -> datetime:
+        """What events are stamped with."""
+        return self._process.desk.now()
+
+    @property
+    def _time(self) -> datetime:
+        """The exchange's, by which the rule book goes: stamps of ticks and bars, not this machine's clock."""
         return self._world.scheduler.now()
 
     def _decide(self) -> None:
@@ -195,14 +203,14 @@ class Script:
     def _decide_for(self, ticker: str) -> None:
         phase = self._machine.phase(ticker)
         may_leave = phase in ASKS[ExitAsked] and self._machine.orders_of(ticker)
-        if self._now >= STUCK_AT:
+        if self._time >= STUCK_AT:
             if phase not in (Phase.FLAT, Phase.STUCK):
                 self._process.ask(StuckAsked(self._now, ticker, self._stuck_price(ticker)))
-        elif self._now >= self._plan.ends_at:
+        elif self._time >= self._plan.ends_at:
             if may_leave:
                 self._leave(ticker, ExitReason.CLOCK)
         elif phase is Phase.FLAT:
-            if self._luck.random() < 0.6 and self._gates_pass():
+            if self._luck.random() < 0.6 and self._gates_pass() and not self._world.user_holds(ticker):
                 self._enter(ticker)
         elif may_leave and self._luck.random() < 0.12:
             self._leave(ticker, ExitReason.SIGNAL)
@@ -222,7 +230,7 @@ class Script:
         self._process.ask(self._entry(intent, terms, quote))
 
     def _enter_again(self, word: AskAgain) -> None:
-        if self._now >= self._plan.ends_at or not self._gates_pass():
+        if self._time >= self._plan.ends_at or not self._gates_pass():
             return
         unit, quote = self._machine.units[word.ticker], self._quote(word.ticker)
         depth = quote.depth

@@ -25,13 +25,15 @@ from rulebook.order_messages import (
     Refused,
     StuckAsked,
 )
-from rulebook.order_records import UNKNOWN_CLOSERS_MOST, Order, Purpose, Record, Severity
+from rulebook.order_records import STALE_MOST, UNKNOWN_CLOSERS_MOST, Order, Purpose, Record, Severity, Unit
 from rulebook.records import Paise
 from tests.sim.plans import Plan
 
 HOLD_BACK = timedelta(seconds=13)  # STALE_MOST, and the reads that end it
-SLOW_MOST = timedelta(seconds=10)  # after which a call is given up
+SLOW_MOST = timedelta(seconds=5)  # after which a call is given up
 REACHABLE = timedelta(seconds=2)  # since the last call that succeeded (faults.md 5)
+ADOPTED_MOST = timedelta(seconds=3)  # what the user did is known by then (faults.md 5, 18)
+ON_ITS_WAY_MOST = timedelta(seconds=1)  # a change passes two latencies
 ANOTHER_READ = timedelta(seconds=2)  # by which whoever reads every second has seen what is there
 # Faults that a trader cannot notice, or that change nothing about what it may know and do.
 HARMLESS = frozenset({"unordered_books", "partial_fills", "order_update_lost", "no_content_type"})
@@ -94,7 +96,9 @@ class Ticker:
     """One stock's position and the closing orders against it."""
 
     name: str
-    net: int = 0
+    net: int = 0  # ours: of our tags, never more than the account's in that direction (trading.md)
+    account: int = 0  # the user's own and the broker's square-off included
+    lost: int = 0  # shares of ours that others have closed
     side: int = 0  # of the last entry that filled
     bare: Bare = field(default_factory=Bare)
     excess: Lasting = field(default_factory=Lasting)
@@ -104,6 +108,25 @@ class Ticker:
     alarmed_at: datetime | None = None
     refused_closers: int = 0  # in this bare stretch
     is_measured: bool = False
+    unadopted: Bare = field(default_factory=Bare)  # shares that the journal has and the account has not
+    hand_at: datetime | None = None  # when the user last did something
+
+    def takes(self, trade: Trade, is_ours: bool, *, opens: bool) -> int:
+        """A fill; answers what we should hold after it if nobody else traded here."""
+        self.account += trade.side * trade.qty
+        more = trade.side * trade.qty if is_ours else 0
+        if opens and self.net == 0:
+            self.lost = 0
+        if more * self.net <= 0 and abs(more) > abs(self.net) and not opens:
+            # What others were taken to have closed was ours to close: they sold their own.
+            found = min(self.lost, abs(more) - abs(self.net))
+            self.lost -= found
+            more -= found if more > 0 else -found
+        wanted = self.net + more
+        sign = 1 if wanted > 0 else -1
+        self.net = sign * min(abs(wanted), max(0, sign * self.account))
+        self.lost += abs(wanted) - abs(self.net)
+        return wanted
 
 
 class Truth:
@@ -116,6 +139,9 @@ class Truth:
         self.tickers = {name: Ticker(name) for name in exchange.listings}
         self.intents: dict[str, Intent] = {}
         self.orders: dict[str, Order] = {}  # as last committed
+        self.units: dict[str, Unit] = {}
+        self.is_halt_written = False
+        self.denied: dict[str, str] = {}  # by tag: what proves that its order does not exist
         self.first_qty: dict[tuple[str, int], int] = {}  # of a trade's first entry
         self.posts: dict[str, int] = {}
         self.posted_at: dict[str, datetime] = {}
@@ -132,7 +158,9 @@ class Truth:
         self.blocked_at: datetime | None = None
         self.began_at: datetime | None = None  # the process; None while there is none
         self.has_read_since_start = False
+        self.read_began_at: datetime | None = None
         self.killed_at: datetime | None = None
+        self.to_convert: set[str] = set()  # orders that the switch has to send for
         self.healed_at: datetime | None = None
         self.unknown: set[str] = set()  # client ids whose answer did not come
         self.helpless = timedelta(0)  # of all the time so far: nothing could be done
@@ -181,6 +209,35 @@ class Truth:
         """Stops and exits that may still trade; while something is held, those against it."""
         live = [o for o in self.live(ticker.name) if self.purpose(o) is not Purpose.ENTRY]
         return live if ticker.net == 0 else [o for o in live if o.side * ticker.net < 0]
+
+    def written_net(self, ticker: str) -> int:
+        """What the journal holds."""
+        unit = self.units.get(ticker)
+        if unit is None:
+            return 0
+        mine = [o for o in self.orders.values() if o.ticker == ticker and o.trade == unit.trade]
+        return sum(order.net for order in mine) - unit.side * unit.lost
+
+    def made_of(self, order: Order) -> list[Booked]:
+        """What the exchange has of an order of the journal: by its id, else by its tag."""
+        if order.order_id is not None:
+            return [self.order(order.order_id)]
+        return [booked for booked in self.booked() if booked.request.tag == order.tag]
+
+    def a_hand_was_there(self, ticker: Ticker, lasting: Lasting) -> bool:
+        """The user did something shortly before it began, or since."""
+        if ticker.hand_at is None or lasting.since is None:
+            return False
+        return lasting.since - ticker.hand_at <= ADOPTED_MOST
+
+    def may_not_know_of_the_hand(self, ticker: Ticker) -> bool:
+        """No reading has begun since the user's change reached the exchange; or what is read may be old."""
+        if ticker.hand_at is None:
+            return False
+        lags = any(fault.name == "stale_books" for fault in self.plan.faults)
+        if lags and self.now <= ticker.hand_at + STALE_MOST:
+            return True
+        return self.read_began_at is None or self.read_began_at <= ticker.hand_at + ON_ITS_WAY_MOST
 
     def closed_by_the_broker(self, ticker: Ticker) -> int:
         """What its own square-off is about to close."""
@@ -273,6 +330,9 @@ class Truth:
     # What was written down
 
     def committed(self, record: Record) -> None:
+        self.is_halt_written = self.is_halt_written or record.halted
+        if record.unit is not None:
+            self.units[record.unit.ticker] = record.unit
         for order in record.orders:
             self.orders[order.client_id] = order
             if order.status.name == "UNKNOWN":
@@ -289,6 +349,8 @@ class Truth:
         match event:
             case BookRead():
                 self.has_read_since_start = True
+                # In the exchange's time: the trader's own clock may be wrong.
+                self.read_began_at = self.now - (event.at - event.began)
                 for row in event.orders:
                     self.seen_at.setdefault(row.order_id, self.now)
             case OrderSeen():
