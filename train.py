@@ -8,15 +8,19 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cli
 import flags
 from outcome import DataError
+from rulebook.bars import MINUTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from backtest import Span
     from market import Market
+    from network import DuelingDoubleDQN, Shape
     from rulebook.rules import Rules
     from settings import Settings
 
@@ -56,6 +60,45 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="for backtest: a name in strategies/ (default: sma_cross), or the path of your own file",
     )
+
+
+# --- the model ------------------------------------------------------------------------------------------
+
+
+def build_model(cfg: "Mapping[str, Any]") -> "DuelingDoubleDQN":
+    """The untaught network of that configuration, as `load_config` answers it."""
+    from network import DuelingDoubleDQN
+
+    return DuelingDoubleDQN(shape_of(cfg["timeframes"], cfg["lookbacks"], cfg.get("feature_version", 2)))
+
+
+def shape_of(timeframes: "Sequence[str]", lookbacks: "Mapping[str, int]", feature_version: int) -> "Shape":
+    """The base timeframe first, whatever the order in the file."""
+    from features import NAMES
+    from network import Shape
+
+    in_order = sorted(timeframes, key=lambda name: MINUTES[name])
+    return Shape(len(NAMES[feature_version]), {name: lookbacks[name] for name in in_order})
+
+
+def _build_model(run: cli.Run) -> cli.Answer:
+    settings = run.settings
+    lookbacks = {str(name): bars for name, bars in settings.lookbacks.items()}
+    shape = shape_of(settings.timeframes, lookbacks, settings.feature_version)
+    layers = [layer._asdict() for layer in shape.layers()]
+    rows = [f"{'layer':<14}{'parameters':>12}{'multiply-adds':>16}  sizes"]
+    rows += [
+        f"{layer.name:<14}{layer.parameters:>12,}{layer.multiply_adds:>16,}  {layer.sizes}"
+        for layer in shape.layers()
+    ]
+    rows.append(
+        f"{'together':<14}{shape.parameters:>12,}{shape.multiply_adds:>16,}  for one ticker's decision"
+    )
+    found = {"layers": layers, "parameters": shape.parameters, "multiply_adds": shape.multiply_adds}
+    return cli.Answer(found, "\n".join(rows))
+
+
+# --- strategies and models over the holdout ----------------------------------------------------------------
 
 
 def _backtest(run: cli.Run) -> cli.Answer:
@@ -133,7 +176,7 @@ PROGRAM = cli.Program(
     name="train",
     what="Teach a Dueling Double DQN on downloaded history and promote a winner only on evidence.",
     tasks=(
-        cli.Task("build_model", "print the layer table, parameters, multiply-adds", cli.later(LEARNER)),
+        cli.Task("build_model", "print the layer table, parameters, multiply-adds", _build_model),
         cli.Task("load_ckpt", "load --checkpoint-path into the model", cli.later(LEARNER)),
         cli.Task("make_features", "compute what the model sees", cli.later(LEARNER), stage="features"),
         cli.Task(
