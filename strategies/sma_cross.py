@@ -10,8 +10,8 @@ definition, kept to the letter.
 from collections.abc import MutableSequence
 from typing import NamedTuple
 
-CURSOR, FAST_SUM, SLOW_SUM, SIDE, RING = 1, 2, 3, 4, 5  # cells; the ring holds the last `slow` closes
-CELLS = 0x3FFF  # more than any ring has; a cell masked by it is not negative, and compiled code need not ask
+COUNT, FAST_SUM, SLOW_SUM, LEAD, RING = 1, 2, 3, 4, 5  # cells; the ring holds the last `slow` closes or more
+CELLS = 0x3FFF  # no ring has more; what is masked by it is not negative, and compiled code need not ask
 
 
 class PARAMETERS(NamedTuple):
@@ -27,28 +27,30 @@ def objection(p: PARAMETERS) -> str:
 
 
 def state_size(p: PARAMETERS) -> int:
-    return RING + p.slow
+    return RING + (1 << (p.slow - 1).bit_length())  # a ring of a power of two is walked by a mask
 
 
 def step(
     state: MutableSequence[float], p: PARAMETERS, _session_bar: int,
     _open: int, _high: int, _low: int, close: int, _volume: int,
 ) -> tuple[int, float]:  # fmt: skip
-    cursor = int(state[CURSOR]) & CELLS
-    leaves_fast = state[RING + (cursor - p.fast if cursor >= p.fast else cursor - p.fast + p.slow & CELLS)]
-    leaves_slow = state[RING + cursor]
+    count, mask = int(state[COUNT]), len(state) - RING - 1 & CELLS
+    leaves_fast = state[RING + (count - p.fast & mask)]
+    leaves_slow = state[RING + (count - p.slow & mask)]
     fast_sum = state[FAST_SUM] + (close - leaves_fast)
     slow_sum = state[SLOW_SUM] + (close - leaves_slow)
     state[FAST_SUM] = fast_sum
     state[SLOW_SUM] = slow_sum
-    state[RING + cursor] = close
-    # Counted in floats: one conversion less in the chain from bar to bar, a quarter of a bar's time.
-    state[CURSOR] = state[CURSOR] + 1.0 if state[CURSOR] + 1.0 < p.slow else 0.0
+    state[RING + (count & mask)] = close
+    state[COUNT] += 1.0
     if leaves_slow == 0:  # no price is 0: the ring was not full before this bar
         return 0, 0.0
 
-    # The averages, both times fast * slow: whole numbers compared, no rounding decides a signal.
-    side = 1 if fast_sum * p.slow > slow_sum * p.fast else -1
-    has_crossed = state[SIDE] == -side
-    state[SIDE] = side
-    return (side, 1.0) if has_crossed else (0, 0.0)
+    # The averages, both times fast * slow: whole numbers compared, no rounding decides a signal. The
+    # half makes equal ones a lead of the slow one, and leaves 0 for the bar before the first comparison.
+    lead = fast_sum * p.slow - slow_sum * p.fast - 0.5
+    has_crossed = lead * state[LEAD] < 0
+    state[LEAD] = lead
+    if not has_crossed:
+        return 0, 0.0
+    return (1 if lead > 0 else -1), 1.0
