@@ -73,7 +73,24 @@ def _compiled(
     # million ticker-bars). Only the entry is called from Python and kept on disk, its callees inside it.
     lean: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True, "nogil": True}
     inner: dict[str, Any] = {} if is_entry else {"no_cpython_wrapper": True, "forceinline": True}
-    return numba.njit(cache=is_entry, **lean, **inner)(copy)  # type: ignore[no-any-return]
+    dispatcher = numba.njit(cache=is_entry, **lean, **inner)(copy)
+    if not is_entry and copy.__module__.startswith("rulebook."):
+        _take_whole_numbers_as_int64(dispatcher)
+    return dispatcher  # type: ignore[no-any-return]
+
+
+def _take_whole_numbers_as_int64(dispatcher: Any) -> None:
+    """A price of 32 bits, an action of 8 and a constant are the same to the rules, but each would be compiled
+    for itself: 121 functions instead of 85, and a third more time until the first answer."""
+    from numba.core import types
+
+    def widest(each: Any) -> Any:
+        if isinstance(each, types.Integer):
+            return types.int64
+        return types.boolean if isinstance(each, types.BooleanLiteral) else each
+
+    typed = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda args, kws: typed(tuple(map(widest, args)), kws)
 
 
 @cache

@@ -67,6 +67,19 @@ def test_the_live_book_asks_the_very_functions_that_are_compiled():
     assert all(hasattr(rules, name) for name in by_gates) and all(hasattr(stops, name) for name in by_venue)
 
 
+def test_a_rule_is_compiled_once_for_whole_numbers_of_any_width():
+    """Each width for itself would take a third more time until the first answer."""
+    from numba.core import types
+
+    from rulebook.stops import is_reached
+
+    rule: Any = fast.compiled(is_reached, is_entry=False)
+    for width in (types.int8, types.int32, types.int64, types.IntegerLiteral(1)):
+        rule.get_call_template((width, types.int64, width), {})
+
+    assert [(types.int64,) * 3] == rule.signatures
+
+
 def test_only_fast_knows_the_compiler():
     users = [
         path.name
