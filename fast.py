@@ -28,17 +28,19 @@ from numpy.typing import NDArray
 from outcome import ConfigError, SuiteError
 from rulebook import tables
 from rulebook.outcomes import outcomes as rulebook_outcomes
-from rulebook.rules import Rules
+from rulebook.rules import Rules, are_apart
 from rulebook.tables import Fixed, Result, Table
-from rulebook.walk import walk
+from rulebook.walk import NATURAL, walk
 from strategies import GUIDE, Strategy
 
 ROOT = Path(__file__).resolve().parent
 OURS = ("rulebook", "strategies", "features")
 Ints = NDArray[np.int64]
 Spans = Iterator[tuple[int, int]]  # first row, and the one after the last
+Telling = Iterator[tuple[int, int, "Signals"]]  # and what is said about these rows, from its row 0 on
 ROWS_AT_ONCE = 512  # what is said about them fits into the cache of one core, prices beside it
 THREADS = os.cpu_count() or 1
+TOLD_AT_ONCE = 32  # of those, rows about which one ticker after the other speaks
 ROOM = 1 << 16  # trades; memory that is not written is not taken
 
 
@@ -113,8 +115,8 @@ class Signals:
 def signals(strategy: Strategy, table: Table, tickers: Sequence[str]) -> Signals:
     """The strategy's answer to every traded bar, by its own `step`."""
     rows = table.close.shape[0]
-    found = _silence(rows, len(tickers))
-    for _ in _told(strategy, table, tickers, found, rows):
+    found, tell = _silence(rows, len(tickers)), _teller_of(strategy)
+    for _ in _told(strategy, tell, _turned(table, slice(None)), tickers, found, rows):
         pass
     return found
 
@@ -123,22 +125,27 @@ def _silence(rows: int, tickers: int) -> Signals:
     return Signals(np.zeros((rows, tickers), np.int8), np.zeros((rows, tickers), np.float64))
 
 
-def _told(
-    strategy: Strategy, table: Table, tickers: Sequence[str], into: Signals, rows_at_once: int
-) -> Spans:
-    """From row to row; `into` holds what is said about these, from row 0 on, until the next are asked for."""
-    rows = table.close.shape[0]
-    state = np.array([strategy.new_state(ticker) for ticker in tickers], np.float64).reshape(len(tickers), -1)
-    session_bars = np.zeros(len(tickers), np.int64)
+def _teller_of(strategy: Strategy) -> Callable[..., Any]:
+    """Its step over rows and tickers, compiled by the first call."""
     # The module's name holds the file's path: what is kept on disk refers to PARAMETERS by that name.
     where = strategy.step.__module__.rpartition(".")[2]
     with _blame(strategy):
-        tell = _teller(strategy.step, f"{where}_{hashlib.sha256(strategy.source).hexdigest()[:16]}")
+        return _teller(strategy.step, f"{where}_{hashlib.sha256(strategy.source).hexdigest()[:16]}")
+
+
+def _told(
+    strategy: Strategy, tell: Callable[..., Any], table: Table, tickers: Sequence[str], into: Signals,
+    rows_at_once: int,
+) -> Spans:  # fmt: skip
+    """From row to row; `into` holds what is said about these, from row 0 on, until the next are asked for."""
+    rows = table.close.shape[1]
+    state = np.array([strategy.new_state(ticker) for ticker in tickers], np.float64).reshape(len(tickers), -1)
+    session_bars = np.zeros(len(tickers), np.int64)
     for first in range(0, rows, rows_at_once):
         end = min(first + rows_at_once, rows)
         with _blame(strategy):
             wrong = tell(
-                table, strategy.parameters, first, end, state, session_bars, into.action, into.confidence
+                table, strategy.parameters, first, end, state, session_bars, into.action.T, into.confidence.T
             )
         if wrong:
             raise SuiteError(
@@ -153,19 +160,19 @@ def _blame(strategy: Strategy) -> Iterator[None]:
     """What goes wrong in a user's own step is told as a matter of his file."""
     from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
-    file = Path(strategy.step.__code__.co_filename)
+    path = strategy.step.__code__.co_filename
     try:
         yield
     except (ArithmeticError, ValueError) as error:
         raise ConfigError(
-            f"strategy {file}: step failed with {error or type(error).__name__}; ask for that case before "
+            f"strategy {path}: step failed with {error or type(error).__name__}; ask for that case before "
             f"it is computed, every price is above 0 but a difference or a cell of state can be 0; {GUIDE}"
         ) from error
     except (NumbaError, UnsupportedBytecodeError, NotImplementedError, RuntimeError) as error:
-        found = re.search(rf'{re.escape(file.name)}", line (\d+)', str(error))
+        found = re.search(rf'{re.escape(Path(path).name)}", line (\d+)', str(error))
         line = f":{found.group(1)}" if found else ""
         raise ConfigError(
-            f"strategy {file}{line}: step cannot be compiled; it may use whole and decimal numbers, its own "
+            f"strategy {path}{line}: step cannot be compiled; it may use whole and decimal numbers, its own "
             f"row of state, math and plain functions of its file, no list, dict or text; {GUIDE}"
         ) from error
 
@@ -186,22 +193,26 @@ def _tell(
     table: Table, p: Any, first: int, end: int, state: Any, session_bars: Any, action: Any, confidence: Any
 ) -> int:
     """Rows `first` to `end`, written from row 0 on. Answers how many answers were none."""
-    tickers = table.close.shape[1]
     wrong = 0
-    for row in range(first, end):
-        if row > 0 and table.day[row] != table.day[row - 1]:
-            for s in range(tickers):
-                session_bars[s] = 0
+    tickers = table.close.shape[0]
+    rows = TOLD_AT_ONCE if tickers > 1 else max(1, end - first)
+    for block in range(first, end, rows):
         for s in range(tickers):
-            action[row - first, s] = 0
-            if table.close[row, s] != 0:
-                said, sure = STEP(
-                    state[s], p, session_bars[s], table.open[row, s], table.high[row, s],
-                    table.low[row, s], table.close[row, s], table.volume[row, s],
-                )  # fmt: skip
-                session_bars[s] += 1
-                action[row - first, s], confidence[row - first, s] = said, sure
-                wrong += said < -1 or said > 1 or not 0.0 <= sure <= 1.0
+            own, seen, today = state[s], session_bars[s], table.day[max(block - 1, 0)]
+            for row in range(block, min(block + rows, end)):
+                here, there = row & NATURAL, row - first & NATURAL
+                if table.day[here] != today:
+                    today, seen = table.day[here], 0
+                said, sure = 0, 0.0
+                if table.close[s, here] != 0:
+                    said, sure = STEP(
+                        own, p, seen, table.open[s, here], table.high[s, here], table.low[s, here],
+                        table.close[s, here], table.volume[s, here],
+                    )  # fmt: skip
+                    seen += 1
+                    wrong += said < -1 or said > 1 or not 0.0 <= sure <= 1.0
+                action[s, there], confidence[s, there] = said, sure
+            session_bars[s] = seen
     return wrong
 
 
@@ -231,7 +242,11 @@ def simulate(
 ) -> Walked:
     """All trades of a table about which everything has been said."""
     rows = table.close.shape[0]
-    return _walked(table, fixed, rules, said, lambda: iter([(0, rows)]), finer, first_fine, room)
+
+    def spans(part: slice, _table: Table) -> Telling:
+        yield 0, rows, Signals(_rows(said.action, part), _rows(said.confidence, part))
+
+    return _walked(table, fixed, rules, spans, finer, first_fine, room)
 
 
 def backtest(
@@ -250,24 +265,26 @@ def backtest(
     The same as `simulate` of `signals`, some rows at a time: what is said is walked while the processor's
     cache still has it, and it never stands in memory as a whole.
     """
-    said = _silence(ROWS_AT_ONCE, len(tickers))
     rows = range(table.close.shape[0]) if heard is None else heard
+    is_apart = are_apart(len(tickers), len(table.close), rules)
+    rows_at_once, width = (max(1, len(table.close)), 1) if is_apart else (ROWS_AT_ONCE, len(tickers))
+    said, tell = _silence(rows_at_once, width), _teller_of(strategy)
 
-    def spans() -> Spans:
-        for first, end in _told(strategy, table, tickers, said, ROWS_AT_ONCE):
+    def spans(part: slice, some: Table) -> Telling:
+        names = tickers[part]
+        for first, end in _told(strategy, tell, some, names, said, rows_at_once):
             said.action[: max(0, rows.start - first)] = 0
             said.action[max(0, rows.stop - first) :] = 0
-            yield first, end
+            yield first, end, said
 
-    return _walked(table, fixed, rules, said, spans, finer, first_fine, room)
+    return _walked(table, fixed, rules, spans, finer, first_fine, room)
 
 
 def _walked(
     table: Table,
     fixed: Fixed,
     rules: Rules,
-    said: Signals,
-    spans: Callable[[], Spans],
+    spans: Callable[[slice, Table], Telling],
     finer: Table | None,
     first_fine: Ints | None,
     room: int,
@@ -276,14 +293,20 @@ def _walked(
     rows, tickers = table.close.shape
     if finer is None or first_fine is None:
         finer, first_fine = table, np.zeros(rows + 1, np.int64)
+    # Who stands alone is walked alone: the walk leaves out what is quiet, and reads one column at a time.
+    width = 1 if are_apart(tickers, rows, rules) else tickers
+    parts = [slice(s, s + width) for s in range(0, tickers, width)]
     while True:
-        held, sums, result = _memory(tickers, room)
+        result = _result(room)
         with _garbage_kept():
-            for first, end in spans():
-                compiled(walk)(
-                    table, finer, first_fine, fixed, rules, said.action, said.confidence, first, end,
-                    held, sums, result,
-                )  # fmt: skip
+            for part in parts:
+                some, some_finer, some_fixed = _part(part, table, finer, fixed)
+                held, sums = _memory(part)
+                for first, end, said in spans(part, some):
+                    compiled(walk)(
+                        some, some_finer, first_fine, some_fixed, rules, said.action.T, said.confidence.T,
+                        first, end, held, sums, result,
+                    )  # fmt: skip
         trades, moves = result.tallies[tables.TRADES], result.tallies[tables.STOP_MOVES]
         if max(trades, moves // tables.MOVES_A_TRADE) <= room:
             return Walked(result.trades[:trades], result.moves[:moves], result.tallies)
@@ -319,12 +342,32 @@ def outcomes(
     with ThreadPoolExecutor(THREADS, "outcomes") as pool:  # compiled code lets the others run
 
         def walk_one(s: int) -> None:
-            held, sums, result = _memory(tickers, 1)
-            run(table, finer, first_fine, fixed, alone, hold_bars, s, s + 1, held, sums, result, found.r,
+            part = slice(s, s + 1)
+            some, some_finer, some_fixed = _part(part, table, finer, fixed)
+            held, sums = _memory(part)
+            run(some, some_finer, first_fine, some_fixed, alone, hold_bars, held, sums, _result(1), found.r,
                 found.exit_row)  # fmt: skip
 
         list(pool.map(walk_one, range(tickers)))
     return found
+
+
+def _part(part: slice, table: Table, finer: Table, fixed: Fixed) -> tuple[Table, Table, Fixed]:
+    """Of some tickers, as compiled code takes it."""
+    some = _turned(table, part)
+    some_finer = some if finer is table else _turned(finer, part)
+    return some, some_finer, Fixed._make([*(each[part] for each in fixed[:3]), *fixed[3:]])
+
+
+def _turned(table: Table, part: slice) -> Table:
+    """By ticker and row. One ticker and several are two kinds of array to the compiler, each compiled when it
+    is first met: so the bars of one alone lie side by side, which a stride would not tell."""
+    return Table._make([*(_rows(each, part).T for each in table[:5]), *table[5:]])
+
+
+def _rows(array: NDArray[Any], part: slice) -> NDArray[Any]:
+    """No copy where all are asked for and lie row by row, nor where one is and they lie ticker by ticker."""
+    return np.ascontiguousarray(array[:, part])
 
 
 @contextmanager
@@ -339,12 +382,17 @@ def _garbage_kept() -> Iterator[None]:
             gc.enable()
 
 
-def _memory(tickers: int, room: int) -> tuple[Ints, Ints, Result]:
-    held = np.zeros((tickers, tables.COLUMNS), np.int64)
+def _memory(part: slice) -> tuple[Ints, Ints]:
+    """Of the tickers of these numbers, all flat; and the day's sums."""
+    held = np.zeros((part.stop - part.start, tables.COLUMNS), np.int64)
     held[:, tables.STOPPED] = tables.LONG_AGO
-    result = Result(
+    held[:, tables.TICKER] = np.arange(part.start, part.stop)
+    return held, np.zeros(tables.DAY_SUMS, np.int64)
+
+
+def _result(room: int) -> Result:
+    return Result(
         np.empty((room, tables.TRADE_COLUMNS), np.int64),
         np.empty((room * tables.MOVES_A_TRADE, 3), np.int64),
         np.zeros(tables.TALLIES, np.int64),
     )
-    return held, np.zeros(tables.DAY_SUMS, np.int64), result

@@ -109,8 +109,8 @@ def _ratios(times: Times, other: str) -> list[float]:
 
 def _words(failed: Mapping[str, str]) -> list[str]:
     return [
-        "ours / bare loop: the bare loop keeps int32 prices ticker by ticker, running sums in registers, and "
-        "knows one strategy; ours runs any strategy's step and the whole rule book with its limits at zero.",
+        "ours / bare loop: both read int32 prices ticker by ticker; the bare loop has its sums in registers "
+        "and knows one strategy, ours runs any strategy's step and the whole rule book, its limits at zero.",
         "vectorbt is told to act at the next open and to count the stop from the fill (its defaults do not), "
         "backtesting.py runs one ticker after the other.",
         "All on one thread; medians of a turn's runs, engines in turns, ratios within a turn.",

@@ -11,6 +11,7 @@ compute in floats would differ from one that computes in paise for reasons that 
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +54,17 @@ def load(path: Path) -> dict[str, NDArray[np.int32]]:
         return {name: file[name] for name in ("open", "high", "low", "close")}
 
 
-def table_of(prices: dict[str, NDArray[np.int32]], day_bars: int) -> Table:
-    """As the walk wants it: days of that many bars, enough volume for everyone."""
+def table_of(prices: dict[str, NDArray[np.int32]], day_bars: int, order: Literal["C", "F"] = "C") -> Table:
+    """As the walk wants it: days of that many bars, enough volume for everyone; ticker by ticker is "F"."""
     bars = prices["close"].shape[0]
     day, within = np.divmod(np.arange(bars), day_bars)
     second = OPENED_S + LENGTH_S * within
     volume = np.full(prices["close"].shape, 10**6, np.int64)
     opened_s = FIRST_DAY_S + DAY_S * day + second
     columns = [prices[name] for name in ("open", "high", "low", "close")]
-    return Table._make([*columns, volume, opened_s, second, day, LENGTH_S])
+    return Table._make(
+        [*(np.asarray(each, order=order) for each in (*columns, volume)), opened_s, second, day, LENGTH_S]
+    )
 
 
 def fixed_of(tickers: int, days: int, rates: tuple[int, ...], tick: int) -> Fixed:

@@ -26,7 +26,7 @@ def sma(path: Path) -> Program:
     """The strategy and the full simulation, with all rules switched off by settings."""
     prices = candles.load(path)
     bars, tickers = prices["close"].shape
-    table = candles.table_of(prices, day_bars=bars)
+    table = candles.table_of(prices, day_bars=bars, order="F")
     fixed = candles.fixed_of(tickers, 1, candles.PLAIN_RATES, tick=1)
     strategy, rules = strategies.find("sma_cross"), candles.bare_rules()
     names = [f"T{s:02d}" for s in range(tickers)]

@@ -23,6 +23,7 @@ from rulebook.tables import (
     T_QTY,
     T_SIGN,
     T_STOP,
+    TICKER,
     TODAY,
     TRADES,
     Fixed,
@@ -35,29 +36,28 @@ NO_TRADE = -1
 
 
 def outcomes(
-    table: Table, finer: Table, first_fine: Any, fixed: Fixed, rules: Rules, hold_bars: Any, low: int,
-    high: int, held: Any, sums: Any, result: Result, r: Any, exit_row: Any,
+    table: Table, finer: Table, first_fine: Any, fixed: Fixed, rules: Rules, hold_bars: Any, held: Any,
+    sums: Any, result: Result, r: Any, exit_row: Any,
 ) -> None:  # fmt: skip
-    """For the tickers from `low` to `high`: `r[side, row, s]`, net R, and the row in which the trade ended,
-    or NO_TRADE; side 0 buys, side 1 sells.
+    """For the only ticker of the table, which is number `s` of all: `r[side, row, s]`, net R, and the row in
+    which the trade ended, or NO_TRADE; side 0 buys, side 1 sells.
 
     `hold_bars[row, s]` above 0 closes the trade with so many bars, as an opposite signal would.
     `result` needs room for one trade only.
     """
-    rows = table.close.shape[0]
-    for s in range(low, high):
-        for row in range(rows):
-            if row == 0 or table.day[row] != table.day[row - 1]:
-                held[s, TODAY] = 0
-            remember(table, row, s, s + 1, held)
-            for side in range(2):
-                ended = trade(
-                    table, finer, first_fine, row, 1 - 2 * side, hold_bars[row, s], s, fixed, rules, held,
-                    sums, result,
-                )  # fmt: skip
-                is_trade = result.tallies[TRADES] > 0
-                r[side, row, s] = net_r(result.trades[0]) if is_trade else 0.0
-                exit_row[side, row, s] = ended if is_trade else NO_TRADE
+    s, rows = held[0, TICKER], table.close.shape[1]
+    for row in range(rows):
+        if row == 0 or table.day[row] != table.day[row - 1]:
+            held[0, TODAY] = 0
+        remember(table, row, held)
+        for side in range(2):
+            ended = trade(
+                table, finer, first_fine, row, 1 - 2 * side, hold_bars[row, s], 0, fixed, rules, held, sums,
+                result,
+            )  # fmt: skip
+            is_trade = result.tallies[TRADES] > 0
+            r[side, row, s] = net_r(result.trades[0]) if is_trade else 0.0
+            exit_row[side, row, s] = ended if is_trade else NO_TRADE
 
 
 def trade(
@@ -71,13 +71,13 @@ def trade(
     ask(table, row, sign, s, fixed, rules, held, sums)
     day, at = table.day[row], row
     start_s, safe_end_s = fixed.start_s[day, fixed.klass[s]], fixed.safe_end_s[day, fixed.klass[s]]
-    while held[s, STATE] != FLAT and at + 1 < table.close.shape[0] and table.day[at + 1] == day:
+    while held[s, STATE] != FLAT and at + 1 < table.close.shape[1] and table.day[at + 1] == day:
         at += 1
         inside(table, finer, first_fine, at, s, fixed, rules, held, sums, result)
         if held[s, STATE] == PROTECTED:
             said = -sign if 0 < hold_bars <= at - row else 0
             now = table.second[at] + table.length_s
-            send_away(table.close[at, s], said, now, start_s, safe_end_s, s, rules, held, sums)
+            send_away(table.close[s, at], said, now, start_s, safe_end_s, s, rules, held, sums)
     if held[s, STATE] != FLAT:  # the day is over: what is still open goes at its last price
         close_everything(table, at, fixed, rules, held, sums, result)
     return at
@@ -85,7 +85,7 @@ def trade(
 
 def ask(table: Table, row: int, sign: int, s: int, fixed: Fixed, rules: Rules, held: Any, sums: Any) -> None:
     """Order the entry, if the rules let anybody enter here."""
-    close, day = table.close[row, s], table.day[row]
+    close, day = table.close[s, row], table.day[row]
     if close == 0:
         return
     now = table.second[row] + table.length_s

@@ -81,6 +81,7 @@ from rulebook.tables import (
     T_STOP,
     T_TICKER,
     T_WORST,
+    TICKER,
     TRADES,
     TRAILING,
     WORST,
@@ -96,18 +97,18 @@ def inside(
 ) -> None:  # fmt: skip
     """The next bar of a ticker that has an order or a position; through its finer bars where there are."""
     held[s, ROW] = row
-    if table.close[row, s] == 0:
+    if table.close[s, row] == 0:
         if held[s, STATE] == ENTERING:  # nobody traded while the entry lived
             drop_entry(s, held, sums)
         return
-    held[s, CLOSE] = table.close[row, s]
+    held[s, CLOSE] = table.close[s, row]
     day, opened_s = table.day[row], table.opened_s[row]
     tick, lot, rates = fixed.tick[s], fixed.lot[s], fixed.rates[day]
     if held[s, STATE] == EXITING:
         leave(
-            table.open[row, s],
+            table.open[s, row],
             opened_s,
-            volume_of(table, row, s, rules),
+            volume_of(table.volume, row, s, rules),
             s,
             tick,
             lot,
@@ -120,9 +121,9 @@ def inside(
         return
     if held[s, STATE] == ENTERING:
         enter(
-            table.open[row, s],
+            table.open[s, row],
             opened_s,
-            volume_of(table, row, s, rules),
+            volume_of(table.volume, row, s, rules),
             s,
             tick,
             lot,
@@ -134,15 +135,15 @@ def inside(
     if held[s, STATE] != PROTECTED:
         return
     sign, safe_end_s = held[s, SIGN], fixed.safe_end_s[day, fixed.klass[s]]
-    against, with_us = adverse_first(sign, table.high[row, s], table.low[row, s])
+    against, with_us = adverse_first(sign, table.high[s, row], table.low[s, row])
     is_late = rules.is_intraday and table.second[row] + point_second(3, table.length_s) >= safe_end_s
     if is_late or not is_quiet(against, with_us, s, tick, rules, held):
         along(table, finer, first_fine, row, s, safe_end_s, tick, lot, rates, rules, held, sums, result)
 
 
-def volume_of(table: Table, row: int, s: int, rules: Rules) -> int:
+def volume_of(volumes: Any, row: int, s: int, rules: Rules) -> int:
     """Read only where a share of it is a limit: fetching it from memory costs more than a trade's sums."""
-    return int(table.volume[row, s]) if rules.volume_share_milli > 0 else 0
+    return int(volumes[s, row]) if rules.volume_share_milli > 0 else 0
 
 
 def is_quiet(against: int, with_us: int, s: int, tick: int, rules: Rules, held: Any) -> bool:
@@ -177,15 +178,15 @@ def along(
     first, end = first_fine[row], first_fine[row + 1]
     has_minutes = False
     for fine in range(first, end):
-        has_minutes = has_minutes or finer.close[fine, s] != 0
-    if order_matters(table.high[row, s], table.low[row, s], s, tick, rules, held):
+        has_minutes = has_minutes or finer.close[s, fine] != 0
+    if order_matters(table.high[s, row], table.low[s, row], s, tick, rules, held):
         result.tallies[RESOLVED if has_minutes else BOTH_MATTERED] += 1
     # One loop for both: a call is compiled anew at every place where it stands.
     bars = finer if has_minutes else table
     if not has_minutes:
         first, end = row, row + 1
     for each in range(first, end):
-        if bars.close[each, s] != 0:
+        if bars.close[s, each] != 0:
             through(bars, each, s, safe_end_s, tick, lot, rates, rules, held, sums, result)
 
 
@@ -207,11 +208,11 @@ def through(
     held: Any, sums: Any, result: Result,
 ) -> None:  # fmt: skip
     """The four points of one traded bar, until the position is gone."""
-    against, with_us = adverse_first(held[s, SIGN], table.high[row, s], table.low[row, s])
+    against, with_us = adverse_first(held[s, SIGN], table.high[s, row], table.low[s, row])
     for point in range(4):
         if held[s, STATE] != PROTECTED:
             return
-        price = table.open[row, s]
+        price = table.open[s, row]
         if point == 1:
             price = against
         elif point == 2:
@@ -219,14 +220,14 @@ def through(
             if is_reached(held[s, SIGN], held[s, GOAL], with_us):  # the path passes the target first
                 price = held[s, GOAL]
         elif point == 3:
-            price = table.close[row, s]
+            price = table.close[s, row]
         after_s = point_second(point, table.length_s)
         is_late = rules.is_intraday and table.second[row] + after_s >= safe_end_s
         reason = touch(price, is_late, table.opened_s[row] + after_s, s, tick, rules, held, result)
         if reason != STAY:
             if reason == STOP:
                 price = stop_price(held[s, SIGN], held[s, RESTING], price, point == 0)
-            at_s, volume = table.opened_s[row] + after_s, volume_of(table, row, s, rules)
+            at_s, volume = table.opened_s[row] + after_s, volume_of(table.volume, row, s, rules)
             leave(price, at_s, volume, s, tick, lot, rates, rules, held, sums, result)
 
 
@@ -270,7 +271,7 @@ def note_stop(s: int, now_s: int, held: Any, result: Result) -> None:
     """The stop's path, for the eye; a ticker's rows belong to its next closed trade."""
     n = result.tallies[STOP_MOVES]
     if n < result.moves.shape[0]:
-        result.moves[n, 0], result.moves[n, 1], result.moves[n, 2] = s, now_s, held[s, RESTING]
+        result.moves[n, 0], result.moves[n, 1], result.moves[n, 2] = held[s, TICKER], now_s, held[s, RESTING]
     result.tallies[STOP_MOVES] += 1
 
 
@@ -338,7 +339,7 @@ def close_trade(at_s: int, s: int, fee: int, rates: Any, held: Any, sums: Any, r
     result.tallies[TRADES] += 1
     if n < result.trades.shape[0]:
         row = result.trades[n]
-        row[T_TICKER], row[T_SIGN], row[T_QTY] = s, sign, held[s, QTY]
+        row[T_TICKER], row[T_SIGN], row[T_QTY] = held[s, TICKER], sign, held[s, QTY]
         row[T_DECIDED], row[T_DECISION] = held[s, DECIDED], held[s, DECISION]
         row[T_ENTERED], row[T_ENTRY], row[T_STOP] = held[s, ENTERED], entry, held[s, STOP0]
         row[T_EXITED], row[T_OUT], row[T_INTENDED] = at_s, out, held[s, INTENDED]

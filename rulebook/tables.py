@@ -12,8 +12,8 @@ FLAT, ENTERING, PROTECTED, EXITING = 0, 1, 2, 3
 # the processor's cache.
 (STATE, SIGN, RESTING, TRAILING, BEST, WORST, CLOSE, ROW,
  RISK, GOAL, MOVES, MOVED, QTY, GAP, DECIDED, DECISION, ENTERED, ENTRY, STOP0, PAID_IN, LEFT, OUT,
- REASON, INTENDED, STOPPED, ATR, SEEN, TODAY) = range(28)  # fmt: skip
-COLUMNS = 28
+ REASON, INTENDED, STOPPED, ATR, SEEN, TODAY, TICKER) = range(29)  # fmt: skip
+COLUMNS = 29
 
 # Columns of a closed trade.
 (T_TICKER, T_SIGN, T_QTY, T_DECIDED, T_DECISION, T_ENTERED, T_ENTRY, T_STOP, T_EXITED, T_OUT, T_INTENDED,
@@ -32,7 +32,11 @@ LONG_AGO = -(10**9)
 
 
 class Table(NamedTuple):
-    """Bars of all tickers on one grid of time; arrays of integers. A close of 0: not traded."""
+    """Bars of all tickers on one grid of time; arrays of integers. A close of 0: not traded.
+
+    The first five by row and ticker; walk.py gets them turned, by ticker and row. They may lie in memory row
+    by row, as a contest reads them, or ticker by ticker, as those that stand apart are walked (fast.py).
+    """
 
     open: Any
     high: Any

@@ -17,8 +17,8 @@ off at the last price, with the broker's fee.
 States of a ticker: FLAT -> ENTERING -> PROTECTED -> EXITING -> FLAT. An entry that gets nothing returns to
 FLAT; a stop that gets a part only becomes EXITING with the rest.
 
-Where the rules let no ticker stand in another's way (rules.are_apart), the same functions visit one
-ticker after the other, some rows at a time, and rows in which nothing can happen to it are left out.
+Where the rules let no ticker stand in another's way (rules.are_apart), fast.py hands over one ticker
+after the other as a table of its own, and rows in which nothing can happen to it are left out.
 
 fast.py compiles these functions and the ones they call in stops, rules, fills, bars and charges, so
 everything is plain integers and arrays: no record, no clock, no caller. `held` is the memory: one row of
@@ -94,8 +94,6 @@ from rulebook.tables import (
     Table,
 )
 
-# Of tickers that are walked one by one: so few that a block's prices stay in the processor's cache.
-BLOCK_ROWS = 64
 # A row or a ticker not counted from 0 may be negative to the compiler, which then asks so at every price;
 # masked it is not. Where a bar costs four nanoseconds this is one of them.
 NATURAL = 0x7FFFFFFF
@@ -109,58 +107,57 @@ def walk(
 
     `first_fine[row]` to `first_fine[row + 1]` are the finer bars of a row.
     """
-    rows, tickers = table.close.shape
-    width = 1 if are_apart(tickers, rows, rules) else tickers
+    tickers, rows = table.close.shape
+    # Without a fixed distance of the stop every bar goes into the average range.
+    skips = tickers == 1 and rules.stop_bps > 0 and are_apart(tickers, rows, rules)
     row = first
     while row < end:
-        stop = block_end(table, row, end)
-        for s in range(0, tickers, width):
-            block(
-                table, finer, first_fine, row, stop, s, s + width, fixed, rules, action, confidence, first,
-                held, sums, result,
-            )  # fmt: skip
-        if stop == rows or table.day[stop] != table.day[row]:
+        stop = day_end(table.day, row, end)
+        while row < stop:
+            if skips:
+                row = after_quiet(table, row, stop, fixed, rules, action, first, held)
+                if row == stop:
+                    break
+            for number in range(tickers):
+                s = number & NATURAL
+                if held[s, STATE] != FLAT:
+                    inside(table, finer, first_fine, row, s, fixed, rules, held, sums, result)
+            at_close(table, row, fixed, rules, action, confidence, row - first, held, sums, result)
+            row += 1
+        if stop == rows or table.day[stop] != table.day[stop - 1]:
             end_day(table, stop - 1, stop == rows, fixed, rules, held, sums, result)
-        row = stop
 
 
-def block_end(table: Table, row: int, end: int) -> int:
-    """Where a block of rows ends: with its day at the latest."""
+def day_end(days: Any, row: int, end: int) -> int:
+    """Where the rows of one day end, or those that are to be walked."""
+    if days[end - 1] == days[row]:
+        return end
     stop = row + 1
-    while stop < end and stop < row + BLOCK_ROWS and table.day[stop] == table.day[row]:
+    while days[stop] == days[row]:
         stop += 1
     return stop
-
-
-def block(
-    table: Table, finer: Table, first_fine: Any, row: int, stop: int, low: int, high: int, fixed: Fixed,
-    rules: Rules, action: Any, confidence: Any, said_from: int, held: Any, sums: Any, result: Result,
-) -> None:  # fmt: skip
-    """Some rows of the tickers from `low` to `high`, row by row; one alone skips what is quiet."""
-    while row < stop:
-        if high - low == 1 and rules.stop_bps > 0:  # otherwise every bar goes into the average range
-            row = after_silence(row, stop, low, action, said_from, held)
-            if held[low, STATE] == PROTECTED and held[low, SIGN] > 0:  # of a constant sign a product is none
-                row = after_calm(table, row, stop, low, 1, fixed, rules, action, said_from, held)
-            elif held[low, STATE] == PROTECTED:
-                row = after_calm(table, row, stop, low, -1, fixed, rules, action, said_from, held)
-            if row == stop:
-                return
-        for number in range(low, high):
-            s = number & NATURAL
-            if held[s, STATE] != FLAT:
-                inside(table, finer, first_fine, row, s, fixed, rules, held, sums, result)
-        at_close(table, row, low, high, fixed, rules, action, confidence, row - said_from, held, sums, result)
-        row += 1
 
 
 # --- what is quiet, where a ticker stands alone ---------------------------------------------------
 
 
+def after_quiet(
+    table: Table, row: int, stop: int, fixed: Fixed, rules: Rules, action: Any, said_from: int, held: Any
+) -> int:
+    """The next row in which more can happen to the only ticker than a move of its extremes."""
+    row = after_silence(row, stop, 0, action, said_from, held)
+    if held[0, STATE] == PROTECTED and held[0, SIGN] > 0:  # of a constant sign a product is none
+        return after_calm(table, row, stop, 0, 1, fixed, rules, action, said_from, held)
+    if held[0, STATE] == PROTECTED:
+        return after_calm(table, row, stop, 0, -1, fixed, rules, action, said_from, held)
+    return row
+
+
 def after_silence(row: int, stop: int, s: int, action: Any, said_from: int, held: Any) -> int:
     """While flat: the next row at which something is said."""
-    if held[s, STATE] == FLAT:
-        while row < stop and action[row - said_from & NATURAL, s] == 0:
+    # It always is, but then the compiler knows that no index is negative, and need not ask at every bar.
+    if held[s, STATE] == FLAT and row >= said_from:
+        while row < stop and action[s, row - said_from] == 0:
             row += 1
     return row
 
@@ -170,6 +167,8 @@ def after_calm(
     said_from: int, held: Any,
 ) -> int:  # fmt: skip
     """While protected: the next row that can do more than move the extremes, which is done here."""
+    if row < said_from or said_from < 0:  # never so; see after_silence
+        return row
     resting, trailing = held[s, RESTING], held[s, TRAILING]
     if is_worth_moving(sign, resting, trailing, held[s, RISK], fixed.tick[s]):
         return row
@@ -178,14 +177,13 @@ def after_calm(
     day, klass = table.day[row], fixed.klass[s]
     start_s, safe_end_s = fixed.start_s[day, klass], fixed.safe_end_s[day, klass]
     while row < stop:
-        here, said = row & NATURAL, row - said_from & NATURAL
-        close = table.close[here, s]
-        against, with_us = adverse_first(sign, table.high[here, s], table.low[here, s])
+        close = table.close[s, row]
+        against, with_us = adverse_first(sign, table.high[s, row], table.low[s, row])
         if close == 0 or not is_untouched(sign, resting, trailing, best, against, with_us, is_led):
             break
-        if exit_at_close(sign, action[said, s], close, trailing, False) != STAY:
+        if exit_at_close(sign, action[s, row - said_from], close, trailing, False) != STAY:
             break
-        if rules.is_intraday and not is_entry_time(table.second[here] + table.length_s, start_s, safe_end_s):
+        if rules.is_intraday and not is_entry_time(table.second[row] + table.length_s, start_s, safe_end_s):
             break
         best, worst, last = better(sign, best, with_us), worse(sign, worst, against), close
         row += 1
@@ -197,28 +195,28 @@ def after_calm(
 
 
 def at_close(
-    table: Table, row: int, low: int, high: int, fixed: Fixed, rules: Rules, action: Any, confidence: Any,
-    said_row: int, held: Any, sums: Any, result: Result,
+    table: Table, row: int, fixed: Fixed, rules: Rules, action: Any, confidence: Any, said_row: int,
+    held: Any, sums: Any, result: Result,
 ) -> None:  # fmt: skip
     """Judge the day, send away who must go, hold the contest, enter its winner."""
     day, now = table.day[row], table.second[row] + table.length_s
     judge_day(rules, held, sums, result)
     if rules.stop_bps == 0:
-        remember(table, row, low, high, held)
+        remember(table, row, held)
     decided_s = table.opened_s[row] + table.length_s
     winner, best, is_best_free = -1, -1.0, False
-    for number in range(low, high):
+    for number in range(held.shape[0]):
         s = number & NATURAL
-        said, state = action[said_row, s], held[s, STATE]
+        said, state = action[s, said_row], held[s, STATE]
         if said == 0 and state != PROTECTED:  # most bars of most tickers
             continue
-        close = table.close[row, s]
+        close = table.close[s, row]
         start_s, safe_end_s = fixed.start_s[day, fixed.klass[s]], fixed.safe_end_s[day, fixed.klass[s]]
         if state == PROTECTED:
             send_away(close, said, now, start_s, safe_end_s, s, rules, held, sums)
         if said == 0 or close == 0 or sums[DAY_LOCKED] != 0:
             continue
-        sure, is_open = confidence[said_row, s], is_entry_time(now, start_s, safe_end_s)
+        sure, is_open = confidence[s, said_row], is_entry_time(now, start_s, safe_end_s)
         if not may_enter(close, said, sure, is_open, row, fixed.lot[s], s, rules, held):
             continue
         if not rules.one_entry_a_bar:
@@ -228,18 +226,18 @@ def at_close(
         elif winner < 0 or prefers(sure, state == FLAT, best, is_best_free):
             winner, best, is_best_free = s, sure, state == FLAT
     if winner >= 0:
-        close, said = table.close[row, winner], action[said_row, winner]
+        close, said = table.close[winner, row], action[winner, said_row]
         tick, lot = fixed.tick[winner], fixed.lot[winner]
         send_entry(close, said, decided_s, winner, tick, lot, fixed.rates[day], rules, held, sums)
 
 
-def remember(table: Table, row: int, low: int, high: int, held: Any) -> None:
+def remember(table: Table, row: int, held: Any) -> None:
     """The average true range of every ticker."""
-    for number in range(low, high):
+    for number in range(held.shape[0]):
         s = number & NATURAL
-        close = table.close[row, s]
+        close = table.close[s, row]
         if close != 0:
-            range_ = true_range(table.high[row, s], table.low[row, s], held[s, TODAY])
+            range_ = true_range(table.high[s, row], table.low[s, row], held[s, TODAY])
             held[s, ATR] = next_atr(held[s, ATR], held[s, SEEN], range_)
             held[s, SEEN] += 1
             held[s, TODAY] = close

@@ -1,5 +1,6 @@
 """One rule book: the compiled walk and the event path take the same trades, to the paisa."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 import fast
 import strategies
 from rulebook.rules import Rules, are_apart
+from rulebook.tables import Table
 from rulebook.trades import ClosedTrade
 from tests.tables import Market, by_events, by_walk, name_of, random_market
 
@@ -89,7 +91,7 @@ def test_the_compiled_walk_takes_the_trades_of_the_event_path(seed, rules, with_
     rules=apart,
     with_finer=st.booleans(),
     says=st.sampled_from([0.02, 0.3]),
-    bars=st.sampled_from([40, 75]),  # a day of one block, and one of two
+    bars=st.sampled_from([40, 75]),  # a short day and a full one
 )
 def test_tickers_walked_one_by_one_take_the_trades_of_the_event_path(seed, rules, with_finer, says, bars):
     market = random_market(seed, says=says, bars=bars)
@@ -105,7 +107,7 @@ def test_tickers_walked_one_by_one_take_the_trades_of_the_event_path(seed, rules
     seed=st.integers(0, 2**31),
     rules=apart,
     says=st.sampled_from([0.005, 0.05, 0.3]),
-    bars=st.sampled_from([64, 65, 75, 200]),  # blocks that end with the day, after it, and within it
+    bars=st.sampled_from([64, 65, 75, 200]),  # days of several lengths
 )
 def test_tickers_walked_one_by_one_take_the_trades_of_all_at_once(seed, rules, says, bars):
     market = random_market(seed, says=says, bars=bars)
@@ -114,6 +116,19 @@ def test_tickers_walked_one_by_one_take_the_trades_of_all_at_once(seed, rules, s
 
     assert not are_apart(3, len(market.table.close), together)
     assert one_by_one == at_once
+
+
+@pytest.mark.parametrize("is_apart", [True, False])
+@pytest.mark.parametrize("with_finer", [True, False])
+def test_it_is_the_same_whether_prices_lie_row_by_row_or_ticker_by_ticker(is_apart, with_finer):
+    market = random_market(7, days=4, bars=75)
+    limits = Rules(capital=1_000_000, stop_bps=50, cost_times_milli=0, max_loss_milli=0, max_concurrent=3,
+                   max_trades_per_day=10**6, one_entry_a_bar=not is_apart)  # fmt: skip
+    lying = replace(market, table=by_ticker(market.table), finer=by_ticker(market.finer))
+
+    assert is_apart == are_apart(3, len(market.table.close), limits)
+    assert by_walk(market, limits, with_finer) == by_walk(lying, limits, with_finer)
+    assert len(by_walk(market, limits, with_finer)) > 20
 
 
 @pytest.mark.parametrize(
@@ -162,6 +177,10 @@ def test_the_markets_of_this_test_are_not_boring(seed):
 
     assert len(trades) >= 20
     assert len(reasons) >= 3
+
+
+def by_ticker(table: Table) -> Table:
+    return Table._make([*(np.asfortranarray(column) for column in table[:5]), *table[5:]])
 
 
 def in_order(trades: list[ClosedTrade]) -> list[ClosedTrade]:
