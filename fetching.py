@@ -178,9 +178,11 @@ def download(run: Run) -> Answer:
 
 def _fetched(run: Run, store: Store, ask: Any, wanted: Wanted) -> list[Found]:
     most = LIMITS[Kind.HISTORY].per_second
-    is_terminal = sys.stderr.isatty() and "NO_COLOR" not in run.environ
+    is_drawn = sys.stderr.isatty() and run.environ.get("TERM", "dumb") != "dumb"
+    no_color = bool(run.environ.get("NO_COLOR"))
     files = files_of(store, wanted)
-    with Requests(planned(files, wanted), most, run.clock, sys.stderr, is_terminal=is_terminal) as shown:
+    plan = planned(files, wanted)
+    with Requests(plan, most, run.clock, sys.stderr, is_drawn=is_drawn, no_color=no_color) as shown:
 
         def told(what: Page | Found) -> None:
             if isinstance(what, Page):

@@ -19,7 +19,10 @@ LINE_EVERY_S = 10.0
 
 
 class Requests(AbstractContextManager["Requests"]):
-    """Counts requests against a plan; `most_per_s` is what the broker allows. Threads may share it."""
+    """Counts requests against a plan; `most_per_s` is what the broker allows. Threads may share it.
+
+    `is_drawn`: the stream is a terminal that can move its cursor.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,8 @@ class Requests(AbstractContextManager["Requests"]):
         clock: Clock,
         stream: TextIO,
         *,
-        is_terminal: bool,
+        is_drawn: bool,
+        no_color: bool = False,
     ) -> None:
         self._planned = dict(planned)
         self._done: Counter[str] = Counter()
@@ -37,7 +41,7 @@ class Requests(AbstractContextManager["Requests"]):
         self._stream = stream
         self._lock = Lock()
         self._began_s = self._told_s = clock.monotonic()
-        self._drawn = _drawn(self._planned, stream) if is_terminal and planned else None
+        self._drawn = _drawn(self._planned, stream, no_color) if is_drawn and any(planned.values()) else None
 
     def __enter__(self) -> "Requests":
         if self._drawn is not None:
@@ -56,7 +60,9 @@ class Requests(AbstractContextManager["Requests"]):
             self._done[name] += 1
             if self._drawn is not None:
                 display, rows = self._drawn
-                display.update(rows[name], completed=self._done[name], description=self._about(name))
+                display.update(rows[name], completed=self._done[name])
+                for other, row in rows.items():  # they share one rate
+                    display.update(row, description=self._about(other))
             elif self._clock.monotonic() - self._told_s >= LINE_EVERY_S:
                 self._told_s = self._clock.monotonic()
                 self._stream.write(self.line() + "\n")
@@ -81,12 +87,14 @@ class Requests(AbstractContextManager["Requests"]):
         return f"{name}  {self._rate():.1f} of {self._most_per_s:g} requests/s"
 
 
-def _drawn(planned: Mapping[str, int], stream: TextIO) -> "tuple[Progress, dict[str, TaskID]]":
+def _drawn(
+    planned: Mapping[str, int], stream: TextIO, no_color: bool
+) -> "tuple[Progress, dict[str, TaskID]]":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     display = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(file=stream), transient=True,
+        console=Console(file=stream, no_color=no_color), transient=True,
     )  # fmt: skip
     return display, {name: display.add_task(name, total=count) for name, count in planned.items()}
