@@ -7,9 +7,9 @@ by ten seconds, be unordered or lack its newest rows (faults.md R11). So they ne
 - a read that began after the moment in question: an older answer cannot speak about it;
 - BOOK_QUORUM agreeing reads in a row;
 - for an order without an answer the settle horizon on top;
-- for a position a read that agrees with itself: the net of all its orders, ours and foreign, is its
-  position, and it shows every fill of ours that we know. A read that does not, for ten seconds, is a
-  difference: ours is flattened, and the caller halts.
+- for a position two tellings, its own and that of all its orders, ours and foreign, in a read that shows
+  every fill of ours that we know. What both say is gone has been closed by another hand; what only the
+  position says, for ten seconds, is a difference: ours is flattened, and the caller halts.
 """
 
 from collections.abc import Mapping
@@ -184,10 +184,11 @@ def _compare_position(draft: Draft, read: BookRead, net: int) -> None:
     short.times += 1
     if short.times < BOOK_QUORUM:
         return
-    if _is_whole(draft, read, net):
-        _lose(draft, short.least, "closed by another hand", Severity.WARNING)
-        if gone > short.least:
-            shortfalls[draft.ticker] = Shortfall(gone - short.least, read.began, gone - short.least, 1)
+    closed = min(short.least, _gone_by_orders(draft, read))
+    if closed > 0:
+        _lose(draft, closed, "closed by another hand", Severity.WARNING)
+        if gone > closed:
+            shortfalls[draft.ticker] = Shortfall(gone - closed, read.began, gone - closed, 1)
     elif read.began >= _last_news(draft, short.since) + STALE_MOST:
         draft.change(want=max(unit.want, Want.EXIT, key=list(Want).index))
         _lose(draft, gone, "the broker's position is smaller than ours", Severity.HALT)
@@ -216,11 +217,21 @@ def _last_news(draft: Draft, since: datetime) -> datetime:
     return max([since, *(order.news_at for order in draft.ours)])
 
 
+def _gone_by_orders(draft: Draft, read: BookRead) -> int:
+    """What the orders of others have closed of ours: the second telling, for the position is read later."""
+    rows = {row.order_id: row for row in read.orders if row.ticker == draft.ticker}
+    if not _shows_ours(draft, rows):
+        return 0
+    return draft.held - max(0, draft.asked.side * sum(row.side * row.filled for row in rows.values()))
+
+
 def _is_whole(draft: Draft, read: BookRead, net: int) -> bool:
     rows = {row.order_id: row for row in read.orders if row.ticker == draft.ticker}
-    knows_ours = all(
-        order.order_id in rows and rows[order.order_id].filled == order.filled
-        for order in draft.ours
-        if order.filled
-    )
-    return knows_ours and net == sum(row.side * row.filled for row in rows.values())
+    return _shows_ours(draft, rows) and net == sum(row.side * row.filled for row in rows.values())
+
+
+def _shows_ours(draft: Draft, rows: Rows) -> bool:
+    """Every fill of ours that we know, and none that we do not."""
+    ours = [order for order in draft.ours if order.filled]
+    shown = [rows.get(order.order_id or "") for order in ours]
+    return all(row is not None and row.filled == o.filled for row, o in zip(shown, ours, strict=True))

@@ -431,3 +431,24 @@ def test_what_the_user_closes_share_by_share_is_adopted_as_it_goes():
 
     assert all(machine - truth <= 4 for truth, machine in held)
     assert (2, [2]) == (made.machine.held(TICKER), stops(made))
+
+
+@pytest.mark.parametrize(
+    ("in_orders", "in_positions", "left"), [(4, 6, 6), (6, 4, 6), (0, 6, 10), (6, 0, 10)]
+)
+def test_of_two_tellings_of_what_the_user_has_closed_the_smaller_one_counts(in_orders, in_positions, left):
+    """The position is read a moment after the orders, and the user's order fills on meanwhile."""
+    made = protected()
+    made.run(5)
+    made.exchange.place(made.now, SELL, Terms(10, OrderType.LIMIT, 100_00), None)
+    made.reads = False
+    for _ in range(3):
+        read = made.exchange.read(made.now + timedelta(seconds=1))
+        rows = tuple(
+            row if made.exchange.orders[row.order_id].tag else replace(row, filled=in_orders)
+            for row in read.orders
+        )
+        made.now += timedelta(seconds=1)
+        made.hear(replace(read, orders=rows, positions={TICKER: 10 - in_positions}))
+
+    assert left == made.machine.held(TICKER)

@@ -230,7 +230,7 @@ class Oracle:
             ticker.bare.could_not_be_helped(t.now - t.looked_at)
         is_known = not t.hides_news(ticker.name)
         ticker.bare.changes(t.now, t.helpless, max(0, held - covered) if is_known else 0)
-        self._last(ticker.excess, is_known and held > 0 and shown > held)
+        ticker.excess.changes(t.now, t.helpless, max(0, shown - held) if is_known and held else 0)
         self._last(ticker.strays, is_known and held == 0 and shown > 0)
         if ticker.hand_at is not None:
             # What a race with the user has closed too many is bought back: a reverse, and not his.

@@ -67,7 +67,7 @@ class Lasting:
 
 @dataclass(slots=True)
 class Bare(Lasting):
-    """Shares that no closing order covers, in lots; those that are covered next are the oldest."""
+    """Shares that no closing order covers, or the like, in lots; those that are covered next are the oldest."""
 
     lots: list[tuple[datetime, timedelta, int]] = field(default_factory=list)  # since, helpless, shares
 
@@ -101,7 +101,7 @@ class Ticker:
     lost: int = 0  # shares of ours that others have closed
     side: int = 0  # of the last entry that filled
     bare: Bare = field(default_factory=Bare)
-    excess: Lasting = field(default_factory=Lasting)
+    excess: Bare = field(default_factory=Bare)  # shares that closing orders show too many
     strays: Lasting = field(default_factory=Lasting)
     reverse: Lasting = field(default_factory=Lasting)
     reversed_by: int = 0  # shares that an excused reverse brought
