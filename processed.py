@@ -30,7 +30,6 @@ Ints = NDArray[np.int64]
 Table = NDArray[np.float32]
 RAN_BY = "python fetch.py --fn run_imputation"
 THREADS = 4
-ROWS_NEAR = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def load(raw: Path, processed: Path, tickers: Sequence[str], recipe: Recipe) -> 
 
 
 def _read(path: Path, key: str, recipe: Recipe) -> Columns:
-    """Columns become rows some at a time: as many as stay near the processor."""
+    """A column is one copy: the rows of `values` lie across, as the file's columns do."""
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -171,13 +170,10 @@ def _read(path: Path, key: str, recipe: Recipe) -> Columns:
             table = file.read(use_threads=False)
     except (ArrowException, OSError):
         raise DataError(f"{path} is missing or cannot be read; make it with: {RAN_BY}") from None
-    names = recipe.names
-    columns = [table[name].to_numpy() for name in names]
-    values = np.empty((len(table), len(names)), np.float32)
-    for first in range(0, len(table), ROWS_NEAR):
-        for number, column in enumerate(columns):
-            values[first : first + ROWS_NEAR, number] = column[first : first + ROWS_NEAR]
-    return Columns(table["timestamp"].cast("int64").to_numpy() // 10**9, values)
+    columns = np.empty((len(recipe.names), len(table)), np.float32)
+    for column, name in zip(columns, recipe.names, strict=True):
+        column[:] = table[name].to_numpy()
+    return Columns(table["timestamp"].cast("int64").to_numpy() // 10**9, columns.T)
 
 
 def recipe_hash(raw: Path, tickers: Sequence[str], recipe: Recipe) -> str:
@@ -212,9 +208,10 @@ def _write(path: Path, columns: Columns, recipe: Recipe, key: str) -> None:
     arrays |= {name: pa.array(columns.values[:, number]) for number, name in enumerate(recipe.names)}
     about = {"FEATURE_SPEC_VERSION": str(recipe.version), "settings_hash": key}
     buffer = BytesIO()
-    # No value comes twice: looking for a dictionary took seven eighths of the time (107 ms to 14 ms).
+    # No value comes twice: looking for a dictionary took seven eighths of the time (107 ms to 14 ms), and
+    # packing saves a fifth of the file for a quarter of the time that reading it takes.
     table = pa.table(arrays).replace_schema_metadata(about)
-    write_table(table, buffer, compression="lz4", use_dictionary=False)
+    write_table(table, buffer, compression="none", use_dictionary=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
 
