@@ -260,7 +260,12 @@ def _plain_candles(rows: Sequence[Any]) -> tuple[CandleRow, ...] | None:
         is_sound = set(map(type, volumes)) == {int} and 0 <= min(volumes) <= max(volumes) <= MOST_VOLUME
         if len(paise) != 4 or not is_sound:
             return None
-    except (TypeError, ValueError, OverflowError):
+    except (
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # a row of another kind, whichever way it fails
         return None
     return tuple(map(CandleRow, opened, *paise, volumes))
 
