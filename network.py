@@ -19,7 +19,7 @@ Two forms of the same weights:
 
 In the sequence form a bar's place in its window reaches the maximum as a ramp (`slopes`), because pooling
 forgets when something happened: each channel loses height with age at its own fixed rate. On a planted market
-the network found a third of the edge with slow rates and three quarters with these, in as many steps.
+slow rates earned a quarter of what a hand rule does and these three quarters, in as many steps.
 """
 
 from collections.abc import Mapping, Sequence
