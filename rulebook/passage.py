@@ -105,33 +105,12 @@ def inside(
     day, opened_s = table.day[row], table.opened_s[row]
     tick, lot, rates = fixed.tick[s], fixed.lot[s], fixed.rates[day]
     if held[s, STATE] == EXITING:
-        leave(
-            table.open[s, row],
-            opened_s,
-            volume_of(table.volume, row, s, rules),
-            s,
-            tick,
-            lot,
-            rates,
-            rules,
-            held,
-            sums,
-            result,
-        )
+        volume = volume_of(table.volume, row, s, rules)
+        leave(table.open[s, row], opened_s, volume, s, tick, lot, rates, rules, held, sums, result)
         return
     if held[s, STATE] == ENTERING:
-        enter(
-            table.open[s, row],
-            opened_s,
-            volume_of(table.volume, row, s, rules),
-            s,
-            tick,
-            lot,
-            rates,
-            rules,
-            held,
-            sums,
-        )
+        volume = volume_of(table.volume, row, s, rules)
+        enter(table.open[s, row], opened_s, volume, s, tick, lot, rates, rules, held, sums)
     if held[s, STATE] != PROTECTED:
         return
     sign, safe_end_s = held[s, SIGN], fixed.safe_end_s[day, fixed.klass[s]]
