@@ -115,6 +115,7 @@ class Desk:
     def on(self, event: Event) -> list[Told]:
         """Tell the machine, carry out what it asks, return what concerns the caller."""
         told: list[Told] = []
+        self._repay()
         self._note(event)
         self._carry_out(self.machine.on(event), told)
         return told
@@ -169,6 +170,10 @@ class Desk:
     def _record(self, record: Record) -> bool:
         """What the disk refused is written before anything newer, as soon as it can be (law 6)."""
         self._owed.append(record)
+        return self._repay()
+
+    def _repay(self) -> bool:
+        """Tried at every event: after the last record of a day nothing newer would bring it along."""
         try:
             while self._owed:
                 self._journal(self._owed[0])

@@ -318,6 +318,20 @@ def test_with_a_full_disk_an_entry_stays_here_and_is_not_sent(room):
     assert (room.waiting, room.tags(), {NAME: Status.ABSENT}) == ([], [], room.statuses())
 
 
+def test_what_a_full_disk_refused_is_written_at_the_next_event_though_nothing_new_has_happened(room):
+    room.enter()
+    room.pass_seconds(2)
+    kept, room.is_full = len(room.records), True
+    room.exit()
+    room.pass_seconds(3)
+    room.is_full = False
+    now = room.desk.now()
+    room.desk.on(Woke(now, "anything"))
+
+    assert len(room.records) > kept
+    assert room.desk.machine.orders == recover(room.records).orders
+
+
 def test_with_a_full_disk_the_exit_goes_out_and_is_journalled_when_it_can_be(room):
     room.enter()
     room.pass_seconds(2)
