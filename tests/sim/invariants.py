@@ -82,6 +82,8 @@ def protected(t: Truth, ticker: Ticker) -> Wrong:
 
 def no_over_exit(t: Truth, ticker: Ticker) -> Wrong:
     """2: closing orders for more than is held last two seconds at most, from when the spare shows."""
+    if any(t.waits_for_a_person(order) for order in t.closers(ticker)):
+        return None  # 22: its change was refused three times; it covers too much rather than nothing
     if t.clean_for(ticker.excess) > _excess_most(t, ticker, ticker.excess):
         return (
             f"{ticker.name}: {left(t.closers(ticker))} to close {abs(ticker.net)}, nothing in the way for 2 s"
@@ -91,6 +93,8 @@ def no_over_exit(t: Truth, ticker: Ticker) -> Wrong:
 
 def nothing_rests_when_flat(t: Truth, ticker: Ticker) -> Wrong:
     """2: when flat, no closing order is there two seconds later."""
+    if any(t.waits_for_a_person(order) for order in t.closers(ticker)):
+        return None
     if t.clean_for(ticker.strays) > _excess_most(t, ticker, ticker.strays):
         return f"{ticker.name} is flat and {[o.order_id for o in t.closers(ticker)]} still rest"
     return None
@@ -130,7 +134,8 @@ def is_to_go(t: Truth, order: Booked) -> bool:
     if t.purpose(order) is not Purpose.ENTRY and order.stage is not Stage.WAITING:
         return False
     written = [o for o in t.orders.values() if o.order_id == order.order_id]
-    return any(o.is_free and o.not_before is None and o.refusals == 0 for o in written)
+    asks = [o for o in written if o.purpose is Purpose.ENTRY or o.terms.is_stop]  # or it is an exit already
+    return any(o.is_free and o.not_before is None and o.refusals == 0 for o in asks)
 
 
 def a_reverse_is_closed_at_once(t: Truth, ticker: Ticker) -> Wrong:
@@ -148,7 +153,10 @@ def a_reverse_is_closed_at_once(t: Truth, ticker: Ticker) -> Wrong:
 
 def one_live_entry(t: Truth, ticker: Ticker) -> Wrong:
     """4: at most one entry intent works in a symbol."""
-    tags = {o.request.tag for o in t.live(ticker.name) if t.purpose(o) is Purpose.ENTRY}
+    entries = [o for o in t.live(ticker.name) if t.purpose(o) is Purpose.ENTRY]
+    tags = {
+        o.request.tag for o in entries if t.is_shown(o) or not t.is_twin(o)
+    }  # nobody can know of the rest
     return f"{ticker.name}: entries {sorted(map(str, tags))} at once" if len(tags) > 1 else None
 
 

@@ -45,6 +45,9 @@ class Counts:
     unknown: int = 0
     settled: int = 0
     bare: list[timedelta] = field(default_factory=list)
+    handed_over: list[timedelta] = field(
+        default_factory=list
+    )  # bare until a person acts: the breaker is open
     kills: list[timedelta] = field(default_factory=list)  # from the switch to each request that it asks for
     paise_seconds_bare: float = 0.0
 
@@ -75,12 +78,15 @@ class Oracle:
         order_id = call.names.get("order_id", "")
         if call.route.name == "order.modify":
             t.puts[order_id] = t.puts.get(order_id, 0) + 1
-        if order_id in t.to_convert:
-            assert t.killed_at is not None
-            t.to_convert.discard(order_id)
-            self.counts.kills.append(t.now - t.killed_at)
+        self._count_kill(call)
         for rule in invariants.CALLS:
             self._judge(rule.__name__, rule.__doc__, rule(t, call))
+
+    def _count_kill(self, call: Call) -> None:
+        t, order_id = self.truth, call.names.get("order_id")
+        if order_id in t.to_convert and t.killed_at is not None:
+            t.to_convert.discard(order_id)
+            self.counts.kills.append(t.now - t.killed_at)
 
     def answered(self, call: Call, data: Any) -> None:
         self._note("answer", f"{call.asked}: {data if call.route.kind is Kind.ORDERS else len(data)}")
@@ -95,6 +101,7 @@ class Oracle:
             t.troubled_at = t.now
         if call.route.kind is not Kind.ORDERS:
             return
+        self._count_kill(call)  # a cut cable stops it at the last step
         if "tag" in call.values and isinstance(error, RejectedError | BlockedError | NotSentError):
             t.denied[str(call.values["tag"])] = type(error).__name__
         if isinstance(error, BlockedError):
@@ -104,6 +111,8 @@ class Oracle:
         elif isinstance(error, RejectedError):
             t.succeeded_at = t.now
             asked = (call.asked, tuple(sorted((k, v) for k, v in call.values.items() if k != "tag")))
+            if "order_id" in call.names:
+                t.change_refused(call)
             t.refusals = (asked, t.refusals[1] + 1 if t.refusals[0] == asked else 1)
             intent = t.intents.get(str(call.values.get("tag", "")))
             if intent is not None and intent.purpose is not Purpose.ENTRY:
@@ -156,6 +165,7 @@ class Oracle:
         self.truth.alarmed(alarm)
 
     def order_updated(self, order: OrderView) -> None:
+        self.truth.refused_changes.pop(order.order_id, None)
         if order.pending == 0:
             self.truth.to_convert.discard(order.order_id)
 
@@ -191,7 +201,8 @@ class Oracle:
         self.counts.orders = len(ours)
         self.counts.modifications = sum(order.modifications for order in ours)
         self.counts.unknown = len(t.unknown)
-        self.counts.settled = sum(not t.orders[name].is_alive for name in t.unknown)
+        known = {name: order for orders in machine.orders.values() for name, order in orders.items()}
+        self.counts.settled = sum(not known[name].is_alive for name in t.unknown)
 
     def _take(self, ticker: Ticker, trade: Trade) -> None:
         """A fill: ours, the broker's, or the user's."""
@@ -225,7 +236,9 @@ class Oracle:
             seconds = (t.now - t.looked_at).total_seconds()
             self.counts.paise_seconds_bare += seconds * PRICE * max(0, held - covered)
             if covered >= held:
-                self.counts.bare.append(t.reachable_for(ticker.bare))
+                is_called = invariants.is_person_called(ticker, ticker.bare.since)
+                ended = self.counts.handed_over if is_called else self.counts.bare
+                ended.append(t.reachable_for(ticker.bare))
         if ticker.bare.lots and t.could_act and t.holds_back(ticker.name):
             ticker.bare.could_not_be_helped(t.now - t.looked_at)
         is_known = not t.hides_news(ticker.name)

@@ -57,6 +57,7 @@ class Sum:
             setattr(mine, name, getattr(mine, name) + getattr(more, name))
         mine.bare += more.bare
         mine.kills += more.kills
+        mine.handed_over += more.handed_over
 
     @property
     def bare_p99(self) -> timedelta:
@@ -77,7 +78,7 @@ class Sum:
             f"seeds {self.seeds}, orders {c.orders}, modifications {c.modifications}, fills {c.fills}, "
             f"crashes {self.crashes}, UNKNOWN {c.unknown} settled {c.settled}, reverse fills {c.reverses}, "
             f"switch to wire p99 {self.kill_p99.total_seconds() * 1_000:.0f} ms of {len(c.kills)}, "
-            f"{bare}, longest {longest:.2f} s, rupee-seconds bare {c.paise_seconds_bare / 100:.0f}, "
+            f"{bare}, longest {longest:.2f} s, {len(c.handed_over)} more until a person acts, rupee-seconds bare {c.paise_seconds_bare / 100:.0f}, "
             f"violations {self.violations}\nfaults struck {sum(self.struck.values())}: {faults}"
         )
 

@@ -14,6 +14,7 @@ from exchange.nouns import Trade
 from exchange.orders import Order as Booked
 from exchange.orders import Stage
 from exchange.venue import Exchange
+from kite.routes import Call
 from rulebook.order_messages import (
     Alarm,
     Answered,
@@ -151,6 +152,7 @@ class Truth:
         self.last_put: dict[str, datetime] = {}
         self.triggers: dict[tuple[str, int], int] = {}  # the tightest yet, by trade
         self.seen_at: dict[str, datetime] = {}  # told to the trader, by answer or by book
+        self.refused_changes: dict[str, tuple[str, int]] = {}  # by order: what, times since its last news
         self.refusals: tuple[object, int] = (None, 0)  # the same request refused, times in a row
         self.looked_at = exchange.now
         self.troubled_at = exchange.now
@@ -238,6 +240,16 @@ class Truth:
         if lags and self.now <= ticker.hand_at + STALE_MOST:
             return True
         return self.read_began_at is None or self.read_began_at <= ticker.hand_at + ON_ITS_WAY_MOST
+
+    def change_refused(self, call: Call) -> None:
+        what, times = self.refused_changes.get(call.names["order_id"], ("", 0))
+        times = times + 1 if what == call.route.name else 1
+        self.refused_changes[call.names["order_id"]] = (call.route.name, times)
+
+    def waits_for_a_person(self, order: Booked) -> bool:
+        """Asked three times in vain, and alarmed; news of the order, or a new wish, opens it again."""
+        _, times = self.refused_changes.get(order.order_id, ("", 0))
+        return times >= 3 and self.tickers[order.ticker].alarmed_at is not None
 
     def closed_by_the_broker(self, ticker: Ticker) -> int:
         """What its own square-off is about to close."""
@@ -356,6 +368,7 @@ class Truth:
             case OrderSeen():
                 self.seen_at.setdefault(event.row.order_id, self.now)
             case ExitAsked() | StuckAsked() | Halted():
+                self.refused_changes.clear()
                 self.refusals = (None, 0)  # somebody asks again, so it is tried again
             case Refused():
                 self.answered_at[event.ref] = self.now
