@@ -7,9 +7,9 @@ by ten seconds, be unordered or lack its newest rows (faults.md R11). So they ne
 - a read that began after the moment in question: an older answer cannot speak about it;
 - BOOK_QUORUM agreeing reads in a row;
 - for an order without an answer the settle horizon on top;
-- for a position two tellings, its own and that of all its orders, ours and foreign, in a read that shows
-  every fill of ours that we know. What both say is gone has been closed by another hand; what only the
-  position says, for ten seconds, is a difference: ours is flattened, and the caller halts.
+- for a position two tellings, its own and that of all its orders, ours and foreign. What both say is gone has
+  been closed by another hand; what only the position says, for ten seconds, is a difference: ours is
+  flattened, and the caller halts.
 """
 
 from collections.abc import Mapping
@@ -218,20 +218,20 @@ def _last_news(draft: Draft, since: datetime) -> datetime:
 
 
 def _gone_by_orders(draft: Draft, read: BookRead) -> int:
-    """What the orders of others have closed of ours: the second telling, for the position is read later."""
-    rows = {row.order_id: row for row in read.orders if row.ticker == draft.ticker}
-    if not _shows_ours(draft, rows):
-        return 0
-    return draft.held - max(0, draft.asked.side * sum(row.side * row.filled for row in rows.values()))
+    """What the orders of others have closed of ours: the second telling.
+
+    The read has theirs. Ours we know better than its rows, which are older than its trades and its position.
+    """
+    ours = {order.order_id for order in draft.orders.values()}
+    rows = [row for row in read.orders if row.ticker == draft.ticker and row.order_id not in ours]
+    net = sum(order.side * order.filled for order in draft.orders.values())
+    net += sum(row.side * row.filled for row in rows)
+    return draft.held - max(0, draft.asked.side * net)
 
 
 def _is_whole(draft: Draft, read: BookRead, net: int) -> bool:
     rows = {row.order_id: row for row in read.orders if row.ticker == draft.ticker}
-    return _shows_ours(draft, rows) and net == sum(row.side * row.filled for row in rows.values())
-
-
-def _shows_ours(draft: Draft, rows: Rows) -> bool:
-    """Every fill of ours that we know, and none that we do not."""
     ours = [order for order in draft.ours if order.filled]
     shown = [rows.get(order.order_id or "") for order in ours]
-    return all(row is not None and row.filled == o.filled for row, o in zip(shown, ours, strict=True))
+    knows_ours = all(row is not None and row.filled == o.filled for row, o in zip(shown, ours, strict=True))
+    return knows_ours and net == sum(row.side * row.filled for row in rows.values())

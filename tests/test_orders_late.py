@@ -452,3 +452,23 @@ def test_of_two_tellings_of_what_the_user_has_closed_the_smaller_one_counts(in_o
         made.hear(replace(read, orders=rows, positions={TICKER: 10 - in_positions}))
 
     assert left == made.machine.held(TICKER)
+
+
+def test_our_own_exit_that_fills_meanwhile_does_not_hide_what_the_user_closes():
+    """Its fills show in the trades of a reading, and not yet in its orders."""
+    made = protected()
+    made.run(5)
+    made.market(offered=0)
+    made.exit()
+    made.exchange.place(made.now, SELL, Terms(6, OrderType.LIMIT, 100_00), None)
+    made.reads = False
+    before = made.exchange.read(made.now).orders
+    for _ in range(3):
+        made.market(offered=1)
+        after = made.exchange.read(made.now + timedelta(seconds=1))
+        rows = tuple(row if row.tag or row.tags else replace(row, filled=6) for row in before)
+        made.now += timedelta(seconds=1)
+        before = after.orders
+        made.hear(replace(after, orders=rows, positions={TICKER: made.exchange.net - 6}))
+
+    assert made.exchange.net - 6 == made.machine.held(TICKER)

@@ -33,6 +33,7 @@ REGRESSIONS = {
     1751: "as 6934: a position is read after the orders, so no read agreed with itself while slices came",
     3682: "the oracle asked for what nobody could know: a twin of an entry that no book shows yet",
     3830: "the oracle asked for a fourth try of a change that was refused three times; it is a person's turn",
+    6812: "as 6934: our own exit filled meanwhile, and its fills show in the trades before the orders",
     388: "the oracle did not grant that a move is asked for before a read shows what the user did",
     167: "a twin of an exit, shown late, left a reverse; and the oracle asked for what nobody could know",
     261: "the broker's own square-off counted for nothing, and the exit was tried against it",
