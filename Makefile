@@ -22,7 +22,7 @@ setup: ## make .venv from the hash locks (again and again, if you like)
 bootstrap: setup ## the same as setup
 
 demo: setup ## the main job with no account, on the local exchange
-	@echo "The demo needs the local exchange, which is not part of this version; CHANGELOG.md says what is." >&2
+	@echo "The demo needs the learner and the trader, which are not whole yet (CHANGELOG.md). The exchange is: python -m exchange serve" >&2
 	@exit 1
 
 test: setup ## run the test suite
