@@ -114,6 +114,8 @@ class Lessons:
 def split(lessons: Lessons, shape: Shape, holdout: Sequence[int]) -> Split:
     """`holdout`: numbers of its days. DataError says how much history is missing."""
     held, usable = np.array(sorted(holdout), np.int64), lessons.usable(shape)
+    if not set(held) <= set(usable):
+        raise DataError("the holdout reaches into days whose own history is too short; move it or fetch more")
     apart = embargo_days(shape, lessons.bars)
     near = (usable >= held[0] - apart) & (usable <= held[-1] + apart) if len(held) else usable < 0
     free = usable[~near]

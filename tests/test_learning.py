@@ -19,7 +19,7 @@ from tests.lessons_of import CALENDAR, lessons_of  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SHAPE = Shape(len(NAMES[2]), {"5m": 16, "15m": 8})
-QUICK = Recipe(steps=6, bootstrap_steps=3, warm_up=2, days_a_step=2, target_every=4)
+QUICK = Recipe(steps=6, warm_up=2, days_a_step=2, target_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,11 @@ def test_the_first_days_lack_their_history_and_are_not_used(lessons, days):
 def test_too_little_history_is_refused_with_what_is_missing(lessons):
     with pytest.raises(DataError, match=r"\d+ days to learn from, 24 wanted"):
         split(lessons, SHAPE, range(24, 48))
+
+
+def test_a_holdout_without_its_own_history_is_refused(lessons):
+    with pytest.raises(DataError, match="the holdout reaches into days"):
+        split(lessons, SHAPE, [0, 1])
 
 
 def test_a_batch_holds_what_was_closed_by_each_decision(lessons, days):
