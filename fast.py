@@ -337,9 +337,8 @@ def outcomes(
         hold_bars = np.zeros((rows, tickers), np.int32)
     found = Outcomes(np.zeros((2, rows, tickers), np.float32), np.zeros((2, rows, tickers), np.int32))
     alone = rules._replace(max_loss_milli=0, max_loss=0, max_total=0, one_entry_a_bar=False)
-    with _garbage_kept():
-        run = compiled(rulebook_outcomes)
-    with ThreadPoolExecutor(THREADS, "outcomes") as pool:  # compiled code lets the others run
+    run = compiled(rulebook_outcomes)
+    with _garbage_kept(), ThreadPoolExecutor(THREADS, "outcomes") as pool:  # compiled code lets others run
 
         def walk_one(s: int) -> None:
             part = slice(s, s + 1)

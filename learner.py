@@ -6,7 +6,7 @@ First every action is taught what its whole trade earned (HOLD: nothing); no exp
 the rule book knows the outcome of what was not done. Then, from those weights, the Double DQN: a trade is one
 step of its length, the action of the bar at which it had ended is chosen by the network and valued by a copy
 of it that is renewed every `target_every` steps, and HOLD is worth what the next bar is. A day is an episode.
-The second part is kept only where validation gains by it.
+Whether the second part pays is for validation to say.
 
 Overfitting is the whole problem: neighbouring bars share one future. Hence mirrored days (prices upside down,
 BUY for SELL), noise on every bar and, because pooling averages that away, on whole histories; dropout of what
@@ -33,10 +33,9 @@ SCALE_LEAST = 1e-3  # of a column that never varies
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What training depends on beside its lessons; the numbers are those that passed the certificate."""
+    """What training depends on beside its lessons; the numbers are the best of the few that were tried."""
 
-    steps: int = 3_000
-    bootstrap_steps: int = 0
+    steps: int = 3_000  # without a bootstrap; what comes after them has one
     days_a_step: int = 3
     lr: float = 3e-3
     weight_decay: float = 0.05
@@ -53,13 +52,11 @@ class Recipe:
     thinning: float = 0.3  # chance of a ticker to be missing from a day's market
     mirrored: float = 0.5
     hot_share: float = 0.25
-    judge_every: int = 250
-    patience: int = 8  # judgements without a better one
     seed: int = 0
 
 
 class Told(NamedTuple):
-    """Of one step, or of the steps since the last."""
+    """Of one step."""
 
     step: int
     loss: float
@@ -80,7 +77,7 @@ class Teacher:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
         )
-        self.target = DuelingDoubleDQN(network.shape, network.form)
+        self.target = DuelingDoubleDQN(network.shape)
         self._mirror = mirror(version_of(network.shape.features))
         self._hot = lessons.hot[lessons.rows(split.training)].mean()
         scale_features(network, lessons, split)

@@ -11,11 +11,11 @@ makes Q of BUY, SELL and HOLD of it. Sizes follow from the lookbacks and F alone
 
 Two forms of the same weights:
 
-    windows    the text to the letter: each decision encodes its own L bars, zeros before them.
-    sequence   the encoder runs once over a stretch of bars and every bar's last L outputs are pooled, so
+    forward    the text to the letter: each decision encodes its own L bars, zeros before them.
+    along      the encoder runs once over a stretch of bars and every bar's last L outputs are pooled, so
                that a bar's outputs may know what came before its window: a halo of `Encoding.halo` bars
                is read before the first decision. Far less work for a day of decisions, a slightly
-               different function. The default; what was trained in one form is asked in that form.
+               different function. What was taught in one form has to be asked in that form.
 
 In the sequence form a bar's place in its window reaches the maximum as a ramp (`slopes`), because pooling
 forgets when something happened: each channel loses height with age at its own fixed rate. On a planted market
@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, isqrt, sqrt
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,6 @@ from torch.nn import functional
 ACTIONS = 3  # BUY, SELL, HOLD
 BUY, SELL, HOLD = range(ACTIONS)
 STEEPEST, SLOPES = 8.0, 6  # a bar of age costs 8, 4 ... 1/4: from the newest bar alone to some tens of them
-
-Form = Literal["windows", "sequence"]
 
 
 # --- sizes ------------------------------------------------------------------------------------------------
@@ -251,9 +249,9 @@ class DuelingDoubleDQN(nn.Module):
     center: Tensor
     scale: Tensor
 
-    def __init__(self, shape: Shape, form: Form = "sequence") -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape, self.form = shape, form
+        self.shape = shape
         m, z = shape.hidden, shape.fused
         self.encoders = nn.ModuleList(Encoder(encoding) for encoding in shape.encodings)
         self.dropout = PooledDropout(shape)

@@ -16,6 +16,7 @@ import fast
 from lessons import Lessons
 from network import ACTIONS, HOLD, DuelingDoubleDQN
 from rulebook import tables
+from rulebook.outcomes import net_r
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -90,9 +91,7 @@ def score(lessons: Lessons, days: Ints, signals: fast.Signals) -> Score:
         market.table, market.fixed, lessons.rules, signals, market.finer, market.first_fine
     )
     trades = walked.trades
-    risked = np.abs(trades[:, tables.T_ENTRY] - trades[:, tables.T_STOP] * trades[:, tables.T_QTY])
-    gross = trades[:, tables.T_SIGN] * (trades[:, tables.T_OUT] - trades[:, tables.T_ENTRY])
-    r = (gross - trades[:, tables.T_CHARGES]) / risked
+    r = net_r(trades.T)
     row = np.searchsorted(market.table.opened_s, trades[:, tables.T_DECIDED]) - 1
     daily = np.bincount(np.searchsorted(days, market.table.day[row]), weights=r, minlength=len(days))
     return Score(len(r), len(days), float(r.sum()), daily.astype(np.float64))

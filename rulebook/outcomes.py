@@ -97,7 +97,7 @@ def ask(table: Table, row: int, sign: int, s: int, fixed: Fixed, rules: Rules, h
         )
 
 
-def net_r(row: Any) -> float:
-    """What is left after all costs, in units of what was risked."""
+def net_r(row: Any) -> Any:
+    """What is left after all costs, in units of what was risked; of a trade, or of columns of trades."""
     risked = abs(row[T_ENTRY] - row[T_STOP] * row[T_QTY])
-    return float((row[T_SIGN] * (row[T_OUT] - row[T_ENTRY]) - row[T_CHARGES]) / risked)
+    return (row[T_SIGN] * (row[T_OUT] - row[T_ENTRY]) - row[T_CHARGES]) / risked
