@@ -35,10 +35,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch, *, no_color: bool) -> str:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     master, slave = os.openpty()
-    with os.fdopen(slave, "w") as terminal:
-        with Requests(PLAN, 3, Stepping(), terminal, is_drawn=True, no_color=no_color) as shown:
-            for name in ("1m", "1m", "1m", "1m", "1d", "1d"):
-                shown.done(name)
+    with (
+        os.fdopen(slave, "w") as terminal,
+        Requests(PLAN, 3, Stepping(), terminal, is_drawn=True, no_color=no_color) as shown,
+    ):
+        for name in ("1m", "1m", "1m", "1m", "1d", "1d"):
+            shown.done(name)
     seen = b"".join(iter(lambda: _some_of(master), b""))
     os.close(master)
     return seen.decode()
