@@ -34,7 +34,9 @@ from rulebook.walk import NATURAL, walk
 from strategies import GUIDE, Strategy
 
 ROOT = Path(__file__).resolve().parent
-OURS = ("rulebook", "strategies", "features")
+OURS = ("rulebook", "strategies", "features", "kernels")
+# Whose sums may be added in any order: many numbers at once. The rules are whole numbers and stay exact.
+UNORDERED = {"kernels"}
 Ints = NDArray[np.int64]
 Spans = Iterator[tuple[int, int]]  # first row, and the one after the last
 Telling = Iterator[tuple[int, int, "Signals"]]  # and what is said about these rows, from its row 0 on
@@ -47,7 +49,7 @@ ROOM = 1 << 16  # trades; memory that is not written is not taken
 def sources_hash() -> str:
     """Of everything that compiled code can come from."""
     folders = sorted(path for folder in OURS for path in (ROOT / folder).glob("*.py"))
-    files = [Path(__file__), ROOT / "features.py", *folders]
+    files = [Path(__file__), ROOT / "features.py", ROOT / "kernels.py", *folders]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
@@ -75,7 +77,8 @@ def _compiled(
     # million ticker-bars). Only the entry is called from Python and kept on disk, its callees inside it.
     lean: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True, "nogil": True}
     inner: dict[str, Any] = {} if is_entry else {"no_cpython_wrapper": True, "forceinline": True}
-    dispatcher = numba.njit(cache=is_entry, **lean, **inner)(copy)
+    unordered = copy.__module__ in UNORDERED
+    dispatcher = numba.njit(cache=is_entry, fastmath=unordered, **lean, **inner)(copy)
     if not is_entry and copy.__module__.startswith("rulebook."):
         _take_whole_numbers_as_int64(dispatcher)
     return dispatcher  # type: ignore[no-any-return]

@@ -1,43 +1,57 @@
-"""How is the network taught? Days drawn at random, regularised, judged on days that it is not taught with.
+"""How is the network taught? Decisions drawn at random, regularised, the same on any number of cores.
 
 Theory of operation
 -------------------
 First every action is taught what its whole trade earned (HOLD: nothing); no exploration is needed, because
-the rule book knows the outcome of what was not done. Then, from those weights, the Double DQN: a trade is one
-step of its length, the action of the bar at which it had ended is chosen by the network and valued by a copy
-of it that is renewed every `target_every` steps, and HOLD is worth what the next bar is. A day is an episode.
-Whether the second part pays is for validation to say.
+the rule book knows the outcome of what was not done. Then, from those weights, the Double DQN on transitions
+of a replay: a trade is one step of its length, the action at its end is chosen by the network and valued by a
+copy of it that is renewed every `target_every` steps, and HOLD is worth what the next bar is. A day is an
+episode. Whether the second part pays is for validation to say (fitting.py).
 
-Overfitting is the whole problem: neighbouring bars share one future. Hence mirrored days (prices upside down,
-BUY for SELL), noise on every bar and, because pooling averages that away, on whole histories; dropout of what
-is pooled, and of tickers from the market; weight decay; bars with surprising volume or range get a fixed
-share of the weight, whatever became of them. Features are scaled on training days only.
+Overfitting is the whole problem: neighbouring bars share one future. Hence decisions from all over the
+history in each step, the market upside down in half of them (prices mirrored, BUY for SELL), noise on every
+bar and on whole histories, dropout of what is pooled, weight decay. Bars with surprising volume or range are
+drawn more often and get a fixed share of the weight, whatever became of them. Features are scaled on training
+days only.
+
+A step is cut into parts of about PART windows, which threads work off; their gradients are added in the
+parts' order, and every random number comes from the seed, the step and the part. So a training that was
+broken off goes on bit for bit with weights, target and optimizer alone, and more cores change but the time.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from block import one_thread_each
 from features import NAMES, Mirror, mirror
-from lessons import Batch, Lessons, Split
-from network import DuelingDoubleDQN
+from lessons import Batch, Lessons, Rows, Split
+from network import HOLD, DuelingDoubleDQN, Shape
+
+if TYPE_CHECKING:
+    from replay import ReplayMemory
 
 SCALE_LEAST = 1e-3  # of a column that never varies
+PART = 64  # windows; they and what becomes of them fit into the cache of one core
+HOT_MOMENTS = 0.5  # of the decisions drawn, in which at least one ticker is hot
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What training depends on beside its lessons; the numbers are the best of the few that were tried."""
 
-    steps: int = 3_000  # without a bootstrap; what comes after them has one
-    days_a_step: int = 3
-    lr: float = 3e-3
+    steps: int = 2_000  # without a bootstrap
+    bootstrapped: int = 0  # steps after those, with one
+    batch: int = 256  # tickers' decisions a step
+    lr: float = 1e-3
     weight_decay: float = 0.05
     warm_up: int = 50
     huber_delta: float = 5.0
@@ -45,14 +59,25 @@ class Recipe:
     clip: float = 1.0
     gamma: float = 0.99
     target_every: int = 1_000
-    mean_dropout: float = 0.8  # of what is pooled, means and maxima
+    epsilon_first: float = 0.10
+    epsilon_last: float = 0.01
+    epsilon_steps: int = 50_000
+    mean_dropout: float = 0.5  # of what is pooled: means, which tell one day from another, and maxima
     max_dropout: float = 0.2
     noise: float = 0.3  # of a column's deviation, on every bar
-    drift: float = 0.3  # the same, on a whole history
-    thinning: float = 0.3  # chance of a ticker to be missing from a day's market
+    drift: float = 0.0  # the same, on a whole history
     mirrored: float = 0.5
     hot_share: float = 0.25
     seed: int = 0
+
+    def epsilon(self, step: int) -> float:
+        """Chance of a random action in the replay of that step."""
+        gone = min(1.0, step / self.epsilon_steps)
+        return self.epsilon_first + gone * (self.epsilon_last - self.epsilon_first)
+
+
+# learning.md's own numbers; what they gave on the certificate stands in docs/decisions.md.
+GIVEN = replace(Recipe(), batch=512, lr=3e-4, weight_decay=1e-4, huber_delta=1.0, bootstrapped=2_000)
 
 
 class Told(NamedTuple):
@@ -65,49 +90,65 @@ class Told(NamedTuple):
     q_most: float
 
 
-class Teacher:
-    """The state of a training: weights, optimizer, random numbers, the best so far. Resumes bit for bit."""
+class _Part(NamedTuple):
+    """What a part of a step has come to."""
 
-    def __init__(self, network: DuelingDoubleDQN, lessons: Lessons, split: Split, recipe: Recipe) -> None:
-        self.network, self.lessons, self.split, self.recipe = network, lessons, split, recipe
+    slopes: Sequence[Tensor]
+    loss: float
+    q_sum: float
+    q_most: float
+
+
+class Trainer:
+    """The state of a training: weights, their copy, the optimizer. `memory` is wanted for a bootstrap."""
+
+    def __init__(
+        self,
+        network: DuelingDoubleDQN,
+        lessons: Lessons,
+        split: Split,
+        recipe: Recipe,
+        memory: "ReplayMemory | None" = None,
+        threads: int | None = None,
+    ) -> None:
+        if recipe.bootstrapped and memory is None:
+            raise ValueError("a bootstrap needs a replay memory")
+        self.network, self.lessons, self.recipe, self.memory = network, lessons, recipe, memory
         self.step = 0
-        network.dropout.set(recipe.mean_dropout, recipe.max_dropout)
-        self.rng = np.random.default_rng(recipe.seed)
-        self.noise = torch.Generator().manual_seed(recipe.seed)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
         )
         self.target = DuelingDoubleDQN(network.shape)
         self._mirror = mirror(version_of(network.shape.features))
-        self._hot = lessons.hot[lessons.rows(split.training)].mean()
+        self._rates = _dropout_rates(network.shape, recipe)
+        known = (lessons.is_known.any(0)) & lessons.panel.is_there
+        rows = lessons.rows_of(split.training)
+        self._rows = rows[known[rows].any(1)]
+        self._hot_rows = rows[(known & lessons.hot)[rows].any(1)]
+        self._threads = threads or os.cpu_count() or 1
         scale_features(network, lessons, split)
         self._renew_target()
 
     def steps(self, until: int) -> Iterator[Told]:
         """Teach, step after step."""
-        while self.step < until:
-            yield self._step()
+        with one_thread_each(), ThreadPoolExecutor(self._threads, "teach") as pool:
+            while self.step < until:
+                yield self._step(pool)
 
-    def _step(self) -> Told:
-        recipe = self.recipe
+    def _step(self, pool: ThreadPoolExecutor) -> Told:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        days = self.rng.choice(self.split.training, min(recipe.days_a_step, len(self.split.training)), False)
-        batch = self.lessons.batch(np.sort(days), self.network.shape)
-        if self.rng.random() < recipe.mirrored:
-            batch = mirrored(batch, self._mirror)
-        goal = self._goal(batch)
-        self.network.train()
-        q = self.network.along(self._disturbed(batch.histories), batch.places, self._thinned(batch.is_there))
-        loss = self._loss(q, goal, batch)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        gradient = torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        teach = self._taught if self.step < self.recipe.steps else self._bootstrapped
+        parts = list(pool.map(lambda part: part(), teach()))
+        for number, parameter in enumerate(self.network.parameters()):
+            parameter.grad = torch.stack([part.slopes[number] for part in parts]).sum(0)
+        gradient = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.step += 1
-        if self.step % recipe.target_every == 0:
+        if self.step % self.recipe.target_every == 0:
             self._renew_target()
-        return Told(self.step, loss.item(), float(gradient), q.mean().item(), q.abs().max().item())
+        losses, sums, mosts = ([part[n] for part in parts] for n in (1, 2, 3))
+        return Told(self.step, sum(losses), float(gradient), sum(sums) / len(parts), max(mosts))
 
     def _rate(self) -> float:
         """Up over the first steps, down along a cosine; the bootstrap goes on at a tenth."""
@@ -117,91 +158,137 @@ class Teacher:
         rise = min(1.0, (self.step + 1) / recipe.warm_up)
         return recipe.lr * rise * 0.5 * (1 + math.cos(math.pi * self.step / recipe.steps))
 
-    # --- what is to be answered ---
-
-    def _goal(self, batch: Batch) -> Tensor:
-        """Day x bar x ticker x action."""
-        r = batch.r.clamp(-self.recipe.r_most, self.recipe.r_most)
-        if self.step < self.recipe.steps:
-            return torch.cat([r, torch.zeros_like(r[..., :1])], dim=-1)
-        with torch.no_grad():
-            self.network.eval()
-            own = self.network.along(batch.histories, batch.places, batch.is_there)
-            other = self.target.along(batch.histories, batch.places, batch.is_there)
-        return double_q(r, own, other, batch, self.recipe.gamma)
-
-    def _loss(self, q: Tensor, goal: Tensor, batch: Batch) -> Tensor:
-        known = torch.cat([batch.is_known, batch.is_known.any(-1, keepdim=True)], dim=-1)
-        cold = (1 - self.recipe.hot_share) / (1 - self._hot)
-        weight = torch.where(batch.hot, self.recipe.hot_share / max(self._hot, 1e-9), cold)
-        error = functional.huber_loss(q, goal, delta=self.recipe.huber_delta, reduction="none")
-        return (error * known * weight.unsqueeze(-1)).sum() / known.sum().clamp(min=1)
-
     def _renew_target(self) -> None:
         self.target.load_state_dict(self.network.state_dict())
-        self.target.eval()
 
-    # --- what is to be seen ---
+    # --- all actions, what their trades earned ---
 
-    def _disturbed(self, histories: list[Tensor]) -> list[Tensor]:
-        recipe, found = self.recipe, []
-        for number, x in enumerate(histories):
-            deviation = 1 / self.network.scale[number]
-            bars = torch.randn(x.shape, generator=self.noise) * recipe.noise
-            whole = torch.randn((*x.shape[:2], 1, x.shape[3]), generator=self.noise) * recipe.drift
-            found.append(x + (bars + whole) * deviation)
+    def _taught(self) -> "Iterator[Any]":
+        """The step's parts, each to be called."""
+        rows = self._drawn()
+        hot = self.lessons.hot[rows]
+        share = float(hot.mean())
+        wanted = self.recipe.hot_share if share else 0.0
+        weight = np.where(hot, wanted / max(share, 1e-9), (1 - wanted) / max(1 - share, 1e-9))
+        decided = 2 * self.lessons.is_known_at(rows).any(0).sum() + hot.size
+        for number, place in enumerate(self._places(len(rows))):
+            weights = torch.from_numpy(weight[place].astype(np.float32) / decided)
+            yield lambda at=rows[place], w=weights, n=number: self._outcomes_of(at, w, n)
+
+    def _drawn(self) -> Rows:
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        count = max(1, self.recipe.batch // len(self.lessons.market.tickers))
+        hot = round(count * HOT_MOMENTS) if len(self._hot_rows) else 0
+        return np.concatenate([rng.choice(self._hot_rows, hot), rng.choice(self._rows, count - hot)])
+
+    def _places(self, count: int) -> list[slice]:
+        size = max(1, PART // len(self.lessons.market.tickers))
+        return [slice(first, first + size) for first in range(0, count, size)]
+
+    def _outcomes_of(self, rows: Rows, weight: Tensor, number: int) -> _Part:
+        random = self._random(number)
+        batch = self.lessons.batch(rows, self.network.shape)
+        batch = mirrored(batch, self._mirror, self._flips(len(rows), random))
+        r = batch.r.clamp(-self.recipe.r_most, self.recipe.r_most)
+        goal = torch.cat([r, torch.zeros_like(r[..., :1])], dim=-1)
+        known = torch.cat([batch.is_known, torch.ones_like(batch.is_there).unsqueeze(-1)], dim=-1)
+        q = self._asked(batch, random)
+        error = functional.huber_loss(q, goal, delta=self.recipe.huber_delta, reduction="none")
+        loss = (error * known * batch.is_there.unsqueeze(-1) * weight.unsqueeze(-1)).sum()
+        return self._part_of(loss, q)
+
+    # --- transitions of a replay ---
+
+    def _bootstrapped(self) -> "Iterator[Any]":
+        assert self.memory is not None
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        count = max(1, self.recipe.batch // len(self.lessons.market.tickers))
+        picks = rng.integers(0, len(self.memory), count)
+        for number, place in enumerate(self._places(count)):
+            yield lambda at=picks[place], n=number: self._double_q_of(at, count, n)
+
+    def _double_q_of(self, picks: Rows, count: int, number: int) -> _Part:
+        assert self.memory is not None
+        random, moved = self._random(number), self.memory.moved(picks)
+        batch = self.lessons.batch(moved.row, self.network.shape)
+        later = self.lessons.batch(moved.next_row, self.network.shape)
+        with torch.no_grad():
+            own = self.network(later.windows, later.is_there)
+            other = self.target(later.windows, later.is_there)
+        value = double_q(own, other, later.is_known)[torch.arange(len(picks)), torch.from_numpy(moved.ticker)]
+        spent = torch.from_numpy(self.recipe.gamma ** (moved.next_row - moved.row)).float()
+        reward = torch.from_numpy(moved.reward).clamp(-self.recipe.r_most, self.recipe.r_most)
+        goal = reward + spent * value * torch.from_numpy(~moved.done)
+        flips = self._flips(len(picks), random)
+        q = self._asked(mirrored(batch, self._mirror, flips), random)
+        action = torch.from_numpy(moved.action)
+        action = torch.where(flips & (action != HOLD), 1 - action, action)
+        chosen = q[torch.arange(len(picks)), torch.from_numpy(moved.ticker), action]
+        loss = functional.huber_loss(chosen, goal, delta=self.recipe.huber_delta, reduction="sum") / count
+        return self._part_of(loss, q)
+
+    # --- what is to be seen, and what is made of it ---
+
+    def _random(self, part: int) -> torch.Generator:
+        seed = np.random.SeedSequence([self.recipe.seed, self.step, part]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+
+    def _flips(self, count: int, random: torch.Generator) -> Tensor:
+        return torch.rand(count, generator=random) < self.recipe.mirrored
+
+    def _asked(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """Q of what is seen through noise, with a part of what is pooled left out."""
+        seen = []
+        for number, x in enumerate(batch.windows):
+            bars = torch.randn(x.shape, generator=random) * self.recipe.noise
+            if self.recipe.drift:
+                whole = (x.shape[0], 1, *x.shape[2:])
+                bars += torch.randn(whole, generator=random) * self.recipe.drift
+            seen.append(x + bars / self.network.scale[number])
+        chance = torch.rand((*batch.is_there.shape, len(self._rates)), generator=random)
+        kept = (chance >= self._rates) / (1 - self._rates)
+        found: Tensor = self.network(seen, batch.is_there, kept)
         return found
 
-    def _thinned(self, is_there: Tensor) -> Tensor:
-        days, _, tickers = is_there.shape
-        stays = torch.rand((days, 1, tickers), generator=self.noise) >= self.recipe.thinning
-        return is_there & stays
+    def _part_of(self, loss: Tensor, q: Tensor) -> _Part:
+        slopes = torch.autograd.grad(loss, list(self.network.parameters()))
+        told = q.detach()
+        return _Part(slopes, loss.item(), told.mean().item(), told.abs().max().item())
 
     # --- to and from disk ---
 
     def state(self) -> dict[str, Any]:
         return {
-            "recipe": asdict(self.recipe),
             "step": self.step,
             "network": self.network.state_dict(),
             "target": self.target.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": self.rng.bit_generator.state,
-            "noise": self.noise.get_state(),
-            "torch": torch.get_rng_state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state = state["rng"]
-        self.noise.set_state(state["noise"])
-        torch.set_rng_state(state["torch"])
 
 
-def double_q(r: Tensor, own: Tensor, other: Tensor, batch: Batch, gamma: float) -> Tensor:
-    """BUY and SELL: the trade's R and, at the bar of its end, the other network's value of our own choice.
-    HOLD: that value one bar later. The day's last bar has nothing after it."""
-    barred = torch.cat([~batch.is_known, torch.zeros_like(batch.is_there).unsqueeze(-1)], dim=-1)
+def double_q(own: Tensor, other: Tensor, is_known: Tensor) -> Tensor:
+    """The other network's value of our own choice among what was allowed: decision x ticker."""
+    barred = torch.cat([~is_known, torch.zeros_like(is_known[..., :1])], dim=-1)
     choice = own.masked_fill(barred, -torch.inf).argmax(dim=-1, keepdim=True)
-    value = other.gather(-1, choice).squeeze(-1)  # day x bar x ticker
-    bars = value.shape[1]
-    value[:, -1] = 0.0
-    ends = batch.exit_bar.clamp(0, bars - 1)
-    at_end = torch.stack([value.gather(1, ends[..., side]) for side in range(2)], dim=-1)
-    spent = ends - torch.arange(bars).view(1, bars, 1, 1)
-    later = torch.cat([value[:, 1:], value[:, -1:]], dim=1)
-    return torch.cat([r + gamma**spent * at_end, gamma * later.unsqueeze(-1)], dim=-1)
+    return other.gather(-1, choice).squeeze(-1)
 
 
-def mirrored(batch: Batch, columns: Mirror) -> Batch:
-    """The same days upside down: what rose has fallen, who bought has sold."""
+def mirrored(batch: Batch, columns: Mirror, flips: Tensor) -> Batch:
+    """Some decisions upside down: what rose has fallen, who bought has sold."""
     sign, place = torch.from_numpy(columns.sign), torch.from_numpy(columns.place)
-    histories = [(x * sign)[..., place] for x in batch.histories]
-    return Batch(histories, batch.places, batch.is_there, batch.r.flip(-1), batch.is_known.flip(-1),
-                 batch.exit_bar.flip(-1), batch.hot)  # fmt: skip
+    at = flips.view(-1, 1, 1)
+    windows = [torch.where(at.unsqueeze(-1), (x * sign)[..., place], x) for x in batch.windows]
+    r, known = (
+        torch.where(at, batch.r.flip(-1), batch.r),
+        torch.where(at, batch.is_known.flip(-1), batch.is_known),
+    )
+    return Batch(windows, batch.is_there, r, known, batch.hot)
 
 
 def version_of(features: int) -> int:
@@ -211,9 +298,17 @@ def version_of(features: int) -> int:
 
 def scale_features(network: DuelingDoubleDQN, lessons: Lessons, split: Split) -> None:
     """Each column less its mean and over its deviation, of the training days alone."""
-    rows = np.unique(lessons.rows(split.training))
-    for number, (features, last) in enumerate(zip(lessons.panel.features, lessons.panel.last, strict=True)):
-        seen = features[np.unique(last[rows])]
+    rows = lessons.rows_of(split.training)
+    for number, features in enumerate(lessons.panel.features):
+        seen = features[np.unique(lessons.panel.last[number][rows])]
         seen = seen[seen.any(axis=-1)]  # a ticker that was not there has no features
         network.center[number] = torch.from_numpy(seen.mean(axis=0))
         network.scale[number] = torch.from_numpy(1 / np.maximum(seen.std(axis=0), SCALE_LEAST))
+
+
+def _dropout_rates(shape: Shape, recipe: Recipe) -> Tensor:
+    parts = [
+        [recipe.mean_dropout] * each.channels + [recipe.max_dropout] * each.channels
+        for each in shape.encodings
+    ]
+    return torch.tensor([rate for part in parts for rate in part])

@@ -1,7 +1,7 @@
-"""What is there to be learned from? A market's days: what was to be seen, and what each action had earned.
+"""What is there to be learned from? A market's decisions: what was to be seen, what each action had earned.
 
-A lesson is a day of all tickers: the histories that the network reads, and for each bar and ticker net R of
-BUY and of SELL, walked by the rule book to the trade's end. HOLD earns nothing. Days are kept apart by
+A decision is a bar's close: the histories of all tickers that the network reads, and for each ticker net R of
+BUY and of SELL, walked by the rule book to the trade's end; HOLD earns nothing. Days are kept apart by
 construction: `split` answers which belong to the holdout, which to validation and which to training, with an
 embargo of days around the holdout that nobody uses, because windows reach so far back.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Ints = NDArray[np.int64]
+Rows = NDArray[np.int64]  # of the base timeframe
 VALIDATION_SHARE = 0.15  # of the days before the holdout, the latest
 DAYS_LEAST = 20  # to train on; fewer say nothing about anything
 
@@ -42,14 +43,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some days as tensors: day, bar, ticker (and side: 0 buys, 1 sells)."""
+    """Some decisions as tensors: decision, ticker (and side: 0 buys, 1 sells)."""
 
-    histories: list["Tensor"]
-    places: list["Tensor"]
+    windows: list["Tensor"]
     is_there: "Tensor"
     r: "Tensor"
     is_known: "Tensor"  # whether the rules would have let anybody trade
-    exit_bar: "Tensor"  # in which bar of the same day the trade had ended
     hot: "Tensor"  # a bar with surprising volume or range
 
 
@@ -64,51 +63,48 @@ class Lessons:
     hot: NDArray[np.bool_]
 
     @property
-    def bars(self) -> int:
-        """Of the longest day; a shorter one is read together with the end of the day before."""
-        return int(np.bincount(self.market.table.day).max())
+    def is_known(self) -> NDArray[np.bool_]:
+        """Side x row x ticker: whether the rules would have let anybody trade."""
+        return self.is_known_at(np.arange(self.outcomes.exit_row.shape[1]))
 
-    def last_rows(self, days: Ints) -> Ints:
-        return np.searchsorted(self.market.table.day, days, side="right") - 1
-
-    def rows(self, days: Ints) -> Ints:
-        """Day x bar; for a short day its first ones are of the day before."""
-        found: Ints = self.last_rows(days)[:, None] + np.arange(1 - self.bars, 1)
-        return found
+    def rows_of(self, days: Ints) -> Rows:
+        return np.flatnonzero(np.isin(self.market.table.day, days))
 
     def usable(self, shape: Shape) -> Ints:
         """Days with their whole history behind them."""
-        first = self.panel.first_whole([each.halo for each in shape.encodings])
-        days = np.arange(len(self.market.days))
-        found: Ints = days[self.last_rows(days) - self.bars + 1 >= first]
+        first = self.panel.first_whole([each.lookback - 1 for each in shape.encodings])
+        days, rows = np.unique(self.market.table.day, return_index=True)
+        found: Ints = days[rows >= first]
         return found
 
-    def batch(self, days: Ints, shape: Shape) -> Batch:
-        """The days' lessons, one below the other."""
+    def windows(self, rows: Rows, shape: Shape) -> list["Tensor"]:
+        """Of each timeframe decision x bar x ticker x feature: one run of memory is copied for each."""
         import torch
 
-        rows = self.rows(days)
-        own = (self.market.table.day[rows] == days[:, None])[..., None]
-        histories, places = [], []
+        found = []
         for encoding, features, last in zip(
             shape.encodings, self.panel.features, self.panel.last, strict=True
         ):
-            ends, firsts = last[rows[:, -1]], last[rows[:, 0]]
-            span = int((ends - firsts).max()) + 1
-            # A day of fewer coarse bars than another is read from further back than it needs.
-            read = np.maximum(ends[:, None] + np.arange(1 - span - encoding.halo, 1), 0)
-            histories.append(torch.from_numpy(np.ascontiguousarray(features[read].swapaxes(1, 2))))
-            places.append(torch.from_numpy(last[rows] - (ends - span + 1)[:, None]))
-        exits, known = self.outcomes.exit_row[:, rows], self.outcomes.exit_row[:, rows] != NO_TRADE
+            whole = torch.from_numpy(features)
+            count, bar = len(features) - encoding.lookback + 1, features.shape[1:]
+            each = whole.as_strided((count, encoding.lookback, *bar), (whole.stride(0), *whole.stride()))
+            found.append(each[torch.from_numpy(last[rows] - encoding.lookback + 1)])
+        return found
+
+    def batch(self, rows: Rows, shape: Shape) -> Batch:
+        import torch
+
         return Batch(
-            histories,
-            places,
-            torch.from_numpy(self.panel.is_there[rows] & own),
+            self.windows(rows, shape),
+            torch.from_numpy(self.panel.is_there[rows]),
             torch.from_numpy(np.moveaxis(self.outcomes.r[:, rows], 0, -1).copy()),
-            torch.from_numpy(np.moveaxis(known & own, 0, -1).copy()),
-            torch.from_numpy(np.moveaxis(np.where(known, exits - rows[:, :1, None], 0), 0, -1).copy()),
-            torch.from_numpy(self.hot[rows] & own),
+            torch.from_numpy(np.moveaxis(self.is_known_at(rows), 0, -1).copy()),
+            torch.from_numpy(self.hot[rows]),
         )
+
+    def is_known_at(self, rows: Rows) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = self.outcomes.exit_row[:, rows] != NO_TRADE
+        return found
 
 
 def split(lessons: Lessons, shape: Shape, holdout: Sequence[int]) -> Split:
@@ -116,7 +112,7 @@ def split(lessons: Lessons, shape: Shape, holdout: Sequence[int]) -> Split:
     held, usable = np.array(sorted(holdout), np.int64), lessons.usable(shape)
     if not set(held) <= set(usable):
         raise DataError("the holdout reaches into days whose own history is too short; move it or fetch more")
-    apart = embargo_days(shape, lessons.bars)
+    apart = embargo_days(lessons, shape)
     near = (usable >= held[0] - apart) & (usable <= held[-1] + apart) if len(held) else usable < 0
     free = usable[~near]
     for_validation = ceil(VALIDATION_SHARE * len(free))
@@ -129,8 +125,8 @@ def split(lessons: Lessons, shape: Shape, holdout: Sequence[int]) -> Split:
     return Split(free[:-for_validation], free[-for_validation:], held)
 
 
-def embargo_days(shape: Shape, bars: int) -> int:
+def embargo_days(lessons: Lessons, shape: Shape) -> int:
     """Days that the longest window reaches into."""
     base = shape.encodings[0]
     spans = [each.lookback * MINUTES[each.timeframe] / MINUTES[base.timeframe] for each in shape.encodings]
-    return ceil(max(spans) / bars)
+    return ceil(max(spans) / int(np.bincount(lessons.market.table.day).max()))

@@ -9,17 +9,11 @@ through an MLP to M; that is a ticker's embedding. The market's is the mean and 
 from it a gate of 2M is computed, by which each ticker's embedding, taken twice, is multiplied. A dueling head
 makes Q of BUY, SELL and HOLD of it. Sizes follow from the lookbacks and F alone (`Shape`).
 
-Two forms of the same weights:
-
-    forward    the text to the letter: each decision encodes its own L bars, zeros before them.
-    along      the encoder runs once over a stretch of bars and every bar's last L outputs are pooled, so
-               that a bar's outputs may know what came before its window: a halo of `Encoding.halo` bars
-               is read before the first decision. Far less work for a day of decisions, a slightly
-               different function. What was taught in one form has to be asked in that form.
-
-In the sequence form a bar's place in its window reaches the maximum as a ramp (`slopes`), because pooling
-forgets when something happened: each channel loses height with age at its own fixed rate. On a planted market
-slow rates earned a quarter of what a hand rule does and these three quarters, in as many steps.
+Each decision encodes its own L bars, zeros before them. Pooling over time forgets when something happened, so
+each channel's maximum is taken of what it says less its age at the channel's own fixed rate (`slopes`: from
+one that lets only the newest bar speak to one that reaches back over some tens of them). Without them the
+network earned nothing on unseen days of a planted market, with them four fifths of what is there to be earned
+(docs/decisions.md); Shape.is_recent switches them off, which is the text to the letter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +24,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from block import Block
 
 ACTIONS = 3  # BUY, SELL, HOLD
 BUY, SELL, HOLD = range(ACTIONS)
@@ -65,11 +60,6 @@ class Encoding:
         return count
 
     @property
-    def halo(self) -> int:
-        """Bars before a decision's own that a sequence needs."""
-        return self._field(self.blocks) - 1 + self.lookback - 1
-
-    @property
     def text(self) -> str:
         convolved = f"{self.blocks} blocks of kernel {self.kernel}"
         return f"{self.features} -> {self.channels} channels, {convolved}, pooled over {self.lookback}"
@@ -95,6 +85,7 @@ class Shape:
 
     features: int
     lookbacks: Mapping[str, int]  # the base timeframe first
+    is_recent: bool = True
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
@@ -151,96 +142,29 @@ def _dense(name: str, *sizes: int) -> Layer:
 # --- layers -----------------------------------------------------------------------------------------------
 
 
-class Block(nn.Module):
-    """Depthwise, pointwise, SiLU, norm, add; time is the last dimension."""
-
-    def __init__(self, channels: int, kernel: int, dilation: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(channels, channels, kernel, dilation=dilation, groups=channels)
-        self.pointwise = nn.Conv1d(channels, channels, 1)
-        self.norm = nn.LayerNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Of the bars that see a whole kernel: the first ones are used up."""
-        mixed = functional.silu(self.pointwise(self.depthwise(x)))
-        normed = self.norm(mixed.transpose(1, 2)).transpose(1, 2)
-        found: Tensor = x[..., x.shape[-1] - normed.shape[-1] :] + normed
-        return found
-
-    @property
-    def reach(self) -> int:
-        return int(self.depthwise.dilation[0] * (self.depthwise.kernel_size[0] - 1))
-
-
 class Encoder(nn.Module):
     """One timeframe's history to 2C numbers."""
 
     slopes: Tensor
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, is_recent: bool) -> None:
         super().__init__()
-        self.encoding = encoding
-        self.entry = nn.Conv1d(encoding.features, encoding.channels, 1)
+        self.entry = nn.Linear(encoding.features, encoding.channels)
         self.blocks = nn.ModuleList(
-            Block(encoding.channels, encoding.kernel, dilation) for dilation in range(1, encoding.blocks + 1)
+            Block(encoding.channels, encoding.kernel, reach) for reach in range(1, encoding.blocks + 1)
         )
         rates = STEEPEST / 2.0 ** torch.arange(encoding.channels).remainder(SLOPES)
-        self.register_buffer("slopes", rates, persistent=False)
+        self.register_buffer("slopes", rates if is_recent else torch.zeros_like(rates), persistent=False)
 
-    def window(self, x: Tensor) -> Tensor:
-        """N x F x L to N x 2C, nothing but zeros before the window."""
-        x = self.entry(x)
+    def forward(self, x: Tensor) -> Tensor:
+        """N x L x S x F to N x S x 2C."""
+        found = torch.addmm(self.entry.bias[:, None], self.entry.weight, x.flatten(0, 2).T)
+        found = found.view(-1, *x.shape[:3])  # C x N x L x S, as block.py has it
         for block in self.blocks:
-            assert isinstance(block, Block)
-            x = block(functional.pad(x, (block.reach, 0)))
-        return torch.cat([x.mean(-1), x.amax(-1)], dim=-1)
-
-    def sequence(self, x: Tensor) -> Tensor:
-        """N x F x (halo + T) to N x 2C x T."""
-        x = self.entry(x)
-        for block in self.blocks:
-            x = block(x)
-        bars = torch.arange(x.shape[-1], device=x.device)
-        ramp = self.slopes[:, None] * bars
-        highest = _highest(x + ramp, self.encoding.lookback) - ramp[:, self.encoding.lookback - 1 :]
-        return torch.cat([_mean(x, self.encoding.lookback), highest], dim=1)
-
-
-def _mean(x: Tensor, length: int) -> Tensor:
-    """Of every `length` neighbours in the last dimension."""
-    return functional.avg_pool1d(x, length, stride=1)
-
-
-def _highest(x: Tensor, length: int) -> Tensor:
-    """Likewise; by doubling, in log2(length) passes."""
-    reach = 1
-    while 2 * reach <= length:
-        x = torch.maximum(x[..., reach:], x[..., :-reach])
-        reach *= 2
-    rest = length - reach
-    return torch.maximum(x[..., rest:], x[..., :-rest]) if rest else x
-
-
-class PooledDropout(nn.Module):
-    """Leaves out means more often than maxima: means of long histories tell one day from another, and a
-    network that can do that learns days by heart."""
-
-    rates: Tensor
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.register_buffer("rates", torch.zeros(shape.fused), persistent=False)
-
-    def set(self, means: float, maxima: float) -> None:
-        parts = [[means] * each.channels + [maxima] * each.channels for each in self.shape.encodings]
-        self.rates = torch.tensor([rate for part in parts for rate in part])
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        if not self.training or not self.rates.any():
-            return pooled
-        stays = torch.rand_like(pooled) >= self.rates
-        return pooled * stays / (1 - self.rates)
+            found = block(found)
+        age = torch.arange(1 - x.shape[1], 1, device=x.device)
+        highest = (found + (self.slopes[:, None] * age)[:, None, :, None]).amax(2)
+        return torch.cat([found.mean(2), highest]).permute(1, 2, 0)
 
 
 class DuelingDoubleDQN(nn.Module):
@@ -253,8 +177,7 @@ class DuelingDoubleDQN(nn.Module):
         super().__init__()
         self.shape = shape
         m, z = shape.hidden, shape.fused
-        self.encoders = nn.ModuleList(Encoder(encoding) for encoding in shape.encodings)
-        self.dropout = PooledDropout(shape)
+        self.encoders = nn.ModuleList(Encoder(encoding, shape.is_recent) for encoding in shape.encodings)
         self.fusion = nn.Sequential(nn.Linear(z, m), nn.SiLU(), nn.Linear(m, m), nn.SiLU())
         self.gate = nn.Linear(2 * m, 2 * m)
         self.value = nn.Sequential(nn.Linear(2 * m, m), nn.SiLU(), nn.Linear(m, 1))
@@ -262,39 +185,22 @@ class DuelingDoubleDQN(nn.Module):
         for name, start in (("center", 0.0), ("scale", 1.0)):
             self.register_buffer(name, torch.full((len(self.encoders), shape.features), start))
 
-    def forward(self, windows: Sequence[Tensor], is_there: Tensor | None = None) -> Tensor:
-        """B x S x L x F of each timeframe to B x S x ACTIONS; the text to the letter."""
-        pooled = []
-        for number, (encoder, x) in enumerate(zip(self.encoders, windows, strict=True)):
-            assert isinstance(encoder, Encoder)
-            x = self._scaled(number, x)
-            found = encoder.window(x.flatten(0, 1).transpose(1, 2))
-            pooled.append(found.reshape(*x.shape[:2], -1))
-        return self._answer(torch.cat(pooled, dim=-1), is_there)
-
-    def along(
-        self, histories: Sequence[Tensor], places: Sequence[Tensor], is_there: Tensor | None = None
+    def forward(
+        self, windows: Sequence[Tensor], is_there: Tensor | None = None, kept: Tensor | None = None
     ) -> Tensor:
-        """B x S x (halo + T') x F of each timeframe to B x T x S x ACTIONS.
+        """B x L x S x F of each timeframe, as memory has them, to B x S x ACTIONS.
 
-        `places[i]`, B x T: which of the T' bars of timeframe i is the last closed one at each decision.
+        `is_there`, B x S: who is not has no part in the market. `kept`, B x S x fused: what of the pooled
+        vector is left in while it is taught, already divided by its chance.
         """
-        pooled = []
-        for number, (encoder, x, place) in enumerate(zip(self.encoders, histories, places, strict=True)):
-            assert isinstance(encoder, Encoder)
-            x = self._scaled(number, x)
-            found = encoder.sequence(x.flatten(0, 1).transpose(1, 2))
-            found = found.reshape(*x.shape[:2], *found.shape[1:])  # B S 2C T'
-            picked = place[:, None, None, :].expand(-1, found.shape[1], found.shape[2], -1)
-            pooled.append(found.gather(3, picked).permute(0, 3, 1, 2))
-        return self._answer(torch.cat(pooled, dim=-1), is_there)
-
-    def _scaled(self, number: int, x: Tensor) -> Tensor:
-        return (x - self.center[number]) * self.scale[number]
-
-    def _answer(self, pooled: Tensor, is_there: Tensor | None) -> Tensor:
-        """... x S x Z to ... x S x ACTIONS; who is not there has no part in the market."""
-        own = self.fusion(self.dropout(pooled))
+        pooled = torch.cat(
+            [
+                encoder((x - self.center[number]) * self.scale[number])
+                for number, (encoder, x) in enumerate(zip(self.encoders, windows, strict=True))
+            ],
+            dim=-1,
+        )
+        own = self.fusion(pooled if kept is None else pooled * kept)
         market = _over_tickers(own, is_there)
         gated = torch.cat([own, own], dim=-1) * torch.sigmoid(self.gate(market)).unsqueeze(-2)
         advantage = self.advantage(gated)

@@ -5,6 +5,8 @@ Confidence is calibrated there, too: of the decisions at confidence c, a share c
 the softmax of Q at a temperature, with a constant added for HOLD, both fitted to what was best.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 import fast
-from lessons import Lessons
+from block import one_thread_each
+from lessons import Lessons, Rows
 from network import ACTIONS, HOLD, DuelingDoubleDQN
 from rulebook import tables
 from rulebook.outcomes import net_r
@@ -21,7 +24,7 @@ from rulebook.outcomes import net_r
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MARGINS = tuple(round(0.05 * n, 2) for n in range(31))  # of R, above HOLD
-DAYS_AT_ONCE = 8
+WINDOWS_AT_ONCE = 64  # they and what becomes of them fit into the cache of one core
 FITTING_STEPS = 60
 TRADES_LEAST = 10  # on validation, for a margin to be believed
 
@@ -57,30 +60,33 @@ class Score:
         return self.total_r / self.days
 
 
-@torch.no_grad()
-def q_of(network: DuelingDoubleDQN, lessons: Lessons, days: Ints) -> Floats:
-    """Day x bar x ticker x action; rows before a short day are of no use."""
-    network.eval()
-    found = []
-    for first in range(0, len(days), DAYS_AT_ONCE):
-        batch = lessons.batch(days[first : first + DAYS_AT_ONCE], network.shape)
-        found.append(network.along(batch.histories, batch.places, batch.is_there))
-    return torch.cat(found).numpy().astype(np.float64)
+def q_of(network: DuelingDoubleDQN, lessons: Lessons, rows: Rows, threads: int | None = None) -> Floats:
+    """Decision x ticker x action."""
+
+    def of_part(part: Rows) -> torch.Tensor:
+        with torch.no_grad():  # of this thread
+            found: torch.Tensor = network(
+                lessons.windows(part, network.shape), torch.from_numpy(lessons.panel.is_there[part])
+            )
+        return found
+
+    size = max(1, WINDOWS_AT_ONCE // len(lessons.market.tickers))
+    parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+    with one_thread_each(), ThreadPoolExecutor(threads or os.cpu_count() or 1, "ask") as pool:
+        return torch.cat(list(pool.map(of_part, parts))).numpy().astype(np.float64)
 
 
-def said(lessons: Lessons, days: Ints, q: Floats, margin: float, calibration: Calibration) -> fast.Signals:
-    """For the whole table: silence but on those days."""
+def said(lessons: Lessons, rows: Rows, q: Floats, margin: float, calibration: Calibration) -> fast.Signals:
+    """For the whole table: silence but at those decisions."""
     shape = lessons.market.table.close.shape
     signals = fast.Signals(np.zeros(shape, np.int8), np.zeros(shape))
     side = q[..., :HOLD].argmax(axis=-1)
     above = q[..., :HOLD].max(axis=-1) - q[..., HOLD]
     action = np.where(above > margin, 1 - 2 * side, 0)
     sure = np.take_along_axis(calibration.probabilities(q), side[..., None], axis=-1)[..., 0]
-    rows = lessons.rows(days)
-    own = lessons.market.table.day[rows] == days[:, None]
-    there = lessons.panel.is_there[rows] & own[..., None]
-    signals.action[rows[own]] = np.where(there, action, 0)[own]
-    signals.confidence[rows[own]] = np.where(there, sure, 0.0)[own]
+    there = lessons.panel.is_there[rows]
+    signals.action[rows] = np.where(there, action, 0)
+    signals.confidence[rows] = np.where(there, sure, 0.0)
     return signals
 
 
@@ -97,18 +103,22 @@ def score(lessons: Lessons, days: Ints, signals: fast.Signals) -> Score:
     return Score(len(r), len(days), float(r.sum()), daily.astype(np.float64))
 
 
-def best_margin(lessons: Lessons, days: Ints, q: Floats) -> tuple[float, Score]:
-    """On these days; where no margin has enough trades or earns anything, the widest one."""
-    plain = Calibration()
-    scores = {margin: score(lessons, days, said(lessons, days, q, margin, plain)) for margin in MARGINS}
-    believed = {margin: found for margin, found in scores.items() if found.trades >= TRADES_LEAST}
+def best_margin(lessons: Lessons, days: Ints, q: Floats, calibration: Calibration) -> tuple[float, Score]:
+    """On these days, whose decisions `q` is of; the widest where none earns anything in enough trades."""
+    rows = lessons.rows_of(days)
+    scores = {margin: score(lessons, days, said(lessons, rows, q, margin, calibration)) for margin in MARGINS}
+    believed = {
+        margin: found
+        for margin, found in scores.items()
+        if found.trades >= TRADES_LEAST and found.r_a_day > 0
+    }
     margin = max(believed, key=lambda each: believed[each].r_a_day, default=MARGINS[-1])
     return margin, scores[margin]
 
 
-def calibrated(lessons: Lessons, days: Ints, q: Floats) -> Calibration:
+def calibrated(lessons: Lessons, rows: Rows, q: Floats) -> Calibration:
     """By likelihood of what turned out best; of bars at which anything was allowed."""
-    answers, best = _what_was_best(lessons, days, q)
+    answers, best = _what_was_best(lessons, rows, q)
     log_temperature = torch.zeros(1, requires_grad=True)
     hold = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -126,9 +136,9 @@ def calibrated(lessons: Lessons, days: Ints, q: Floats) -> Calibration:
     return Calibration(float(log_temperature.detach().exp()), float(hold.detach()))
 
 
-def reliability(lessons: Lessons, days: Ints, q: Floats, calibration: Calibration, bins: int = 10) -> Floats:
+def reliability(lessons: Lessons, rows: Rows, q: Floats, calibration: Calibration, bins: int = 10) -> Floats:
     """By tenth of confidence: decisions, their mean confidence, and the share of them that was best."""
-    answers, best = _what_was_best(lessons, days, q)
+    answers, best = _what_was_best(lessons, rows, q)
     sure = calibration.probabilities(answers.numpy())
     chosen = sure.argmax(axis=-1)
     confidence, right = sure.max(axis=-1), chosen == best.numpy()
@@ -144,10 +154,8 @@ def calibration_error(curve: Floats) -> float:
     return float((count * np.abs(curve[:, 1] - curve[:, 2])).sum() / max(count.sum(), 1))
 
 
-def _what_was_best(lessons: Lessons, days: Ints, q: Floats) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = lessons.rows(days)
-    known = (lessons.outcomes.exit_row[:, rows] >= 0).all(axis=0)
-    known &= (lessons.market.table.day[rows] == days[:, None])[..., None]
+def _what_was_best(lessons: Lessons, rows: Rows, q: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+    known = lessons.is_known_at(rows).all(axis=0)
     r = np.moveaxis(lessons.outcomes.r[:, rows], 0, -1)[known]
     earned = np.concatenate([r, np.zeros((len(r), ACTIONS - HOLD), r.dtype)], axis=-1)
     return torch.from_numpy(q[known]).float(), torch.from_numpy(earned.argmax(axis=-1))

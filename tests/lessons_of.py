@@ -1,7 +1,9 @@
 """A planted market, small or whole, as lessons: by files on disk, as a user's candles are."""
 
 from datetime import datetime, time
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +14,10 @@ from facts import read_calendar, read_tariff
 from features import NAMES
 from lessons import Lessons
 from market import Hours, load
+from network import Shape
 from panel import Panel, panel
-from planted import Planted
+from planted import Kind, Planted
+from planted import market as planted_market
 from processed import Recipe, columns_of
 from rulebook.hours import IST
 from rulebook.rules import Rules
@@ -25,6 +29,17 @@ HOURS = Hours(time(9, 20), time(15, 0), time(15, 8))
 ORIGIN = Origin("planted", datetime(2026, 1, 1, tzinfo=IST), False)
 LENGTHS_S = {"5m": 300, "15m": 900}
 RULES = Rules(capital=1_000_000)
+
+
+SMALL_SHAPE = Shape(len(NAMES[2]), {"5m": 16, "15m": 8})
+
+
+@cache
+def small_lessons() -> Lessons:
+    """48 days of eight stocks with a strong edge, made once for all tests of a process."""
+    with TemporaryDirectory() as folder:
+        planted = planted_market(Kind.SHOCK, 70, 5, CALENDAR, days=48)
+        return lessons_of(planted, Path(folder), dict(SMALL_SHAPE.lookbacks))
 
 
 def lessons_of(planted: Planted, folder: Path, lookbacks: dict[str, int], rules: Rules = RULES) -> Lessons:

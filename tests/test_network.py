@@ -1,4 +1,4 @@
-"""The network: its sizes by the formulas, what a decision may depend on, and its two forms."""
+"""The network: its sizes by the formulas, and what a decision may depend on."""
 
 from math import ceil, sqrt
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from network import ACTIONS, STEEPEST, DuelingDoubleDQN, Encoding, Shape  # noqa: E402
+from network import ACTIONS, STEEPEST, DuelingDoubleDQN, Encoder, Encoding, Shape  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SMALL = Shape(5, {"5m": 16, "15m": 8})
-T, TICKERS = 6, 3
+TICKERS = 3
 
 
 @pytest.fixture
@@ -20,16 +20,9 @@ def network():
     return DuelingDoubleDQN(SMALL).eval()
 
 
-def histories(bars: tuple[int, int] = (T, T)) -> list[Any]:
+def windows(count: int = 4) -> list[Any]:
     torch.manual_seed(2)
-    return [
-        torch.randn(2, TICKERS, each.halo + n, SMALL.features)
-        for each, n in zip(SMALL.encodings, bars, strict=True)
-    ]
-
-
-def places() -> list[Any]:
-    return [torch.arange(T).expand(2, T) for _ in SMALL.encodings]
+    return [torch.randn(count, each.lookback, TICKERS, SMALL.features) for each in SMALL.encodings]
 
 
 # --- sizes ----------------------------------------------------------------------------------------------
@@ -76,56 +69,35 @@ def test_the_blocks_reach_over_the_lookback_and_one_fewer_would_not(lookback):
     assert reach[-2] < lookback <= reach[-1]
 
 
-# --- what a decision may know ---------------------------------------------------------------------------
+# --- recency --------------------------------------------------------------------------------------------
 
 
-def test_each_decision_knows_its_own_bars_and_those_before_and_none_after(network):
-    before = histories()
-    after = [x.clone() for x in before]
-    for x in after:
-        x[:, :, -2:] += 10  # the bars of the last two decisions
-    old, new = network.along(before, places()), network.along(after, places())
-
-    assert torch.equal(old[:, : T - 2], new[:, : T - 2])
-    assert not torch.isclose(old[:, T - 2 :], new[:, T - 2 :]).any()
-
-
-def test_a_decision_reads_its_halo_and_nothing_before_it(network):
-    longer = histories((T + 3, T + 3))
-    shorter = [x[:, :, 3:] for x in longer]
-    moved = [place + 3 for place in places()]
-
-    assert torch.allclose(network.along(longer, moved), network.along(shorter, places()), atol=1e-6)
-
-
-def test_a_coarser_bar_is_read_where_it_is_said_to_be_the_last_closed_one(network):
-    fine, coarse = histories((T, T))
-    third = torch.arange(T).expand(2, T) // 3
-    every = torch.arange(T).expand(2, T)
-    alike = network.along([fine, coarse], [every, third])
-    one = network.along([fine, coarse], [every, torch.zeros_like(every)])
-
-    assert torch.equal(alike[:, :3], one[:, :3])
-    assert not torch.isclose(alike[:, 3:], one[:, 3:]).any()
-
-
-def test_the_maximum_of_a_channel_loses_height_with_age(network):
-    encoder = network.encoders[0]
-    encoding = encoder.encoding
-    torch.manual_seed(3)
-    x = torch.randn(1, SMALL.features, encoding.halo + T)
-    trunk = encoder.entry(x)
+@pytest.mark.parametrize("is_recent", [True, False])
+def test_the_maximum_of_a_channel_loses_height_with_age_and_does_not_to_the_letter(is_recent):
+    torch.manual_seed(1)
+    encoding = SMALL.encodings[0]
+    encoder = Encoder(encoding, is_recent)
+    x = torch.randn(2, encoding.lookback, TICKERS, SMALL.features)
+    trunk = encoder.entry(x).permute(3, 0, 1, 2)
     for block in encoder.blocks:
         trunk = block(trunk)
-    pooled = encoder.sequence(x)[0, encoding.channels :]
-    age = torch.arange(encoding.lookback - 1, -1, -1)
-    expected = torch.stack(
-        [(trunk[0, :, t : t + encoding.lookback] - encoder.slopes[:, None] * age).amax(-1) for t in range(T)],
-        dim=-1,
-    )
+    aged = [
+        trunk[c] - (STEEPEST / 2 ** (c % 6)) * is_recent * torch.arange(15, -1, -1).view(1, 16, 1)
+        for c in range(encoding.channels)
+    ]
+    expected = torch.stack([x.mean(1) for x in trunk] + [x.amax(1) for x in aged], dim=-1)
 
-    assert torch.allclose(expected, pooled, atol=1e-4)
-    assert STEEPEST == encoder.slopes.max()
+    assert torch.allclose(expected, encoder(x), atol=1e-5)
+
+
+def test_a_bar_before_the_window_is_nothing_and_not_the_first_bar_again(network):
+    """Zeros stand before it: a window that is constant is not the same at all its places."""
+    flat = [torch.ones(1, each.lookback, TICKERS, SMALL.features) for each in SMALL.encodings]
+    trunk = network.encoders[0].entry(flat[0]).permute(3, 0, 1, 2)
+    out = network.encoders[0].blocks[0](trunk)
+
+    assert torch.allclose(out[:, :, -1], out[:, :, -2], atol=1e-6)
+    assert not torch.allclose(out[:, :, 0], out[:, :, -1], atol=1e-3)
 
 
 # --- the market -----------------------------------------------------------------------------------------
@@ -133,57 +105,39 @@ def test_the_maximum_of_a_channel_loses_height_with_age(network):
 
 def test_tickers_in_another_order_get_their_own_answers(network):
     order = [2, 0, 1]
-    windows = [torch.randn(4, TICKERS, each.lookback, SMALL.features) for each in SMALL.encodings]
+    seen = windows()
 
-    assert torch.allclose(network(windows)[:, order], network([x[:, order] for x in windows]), atol=1e-6)
+    assert torch.allclose(network(seen)[:, order], network([x[:, :, order] for x in seen]), atol=1e-6)
 
 
 def test_a_ticker_depends_on_the_market_around_it_and_not_on_who_is_not_there(network):
-    windows = [torch.randn(4, TICKERS, each.lookback, SMALL.features) for each in SMALL.encodings]
-    others = [x.clone() for x in windows]
+    seen, others = windows(), windows()
     for x in others:
-        x[:, 2] += 3
+        x[:, :, 2] += 3
     absent = torch.tensor([True, True, False]).expand(4, TICKERS)
 
-    assert not torch.isclose(network(windows)[:, :2], network(others)[:, :2]).all()
-    assert torch.allclose(network(windows, absent)[:, :2], network(others, absent)[:, :2])
-    assert torch.allclose(network(windows, absent)[:, :2], network([x[:, :2] for x in windows]), atol=1e-6)
+    assert not torch.isclose(network(seen)[:, :2], network(others)[:, :2]).all()
+    assert torch.allclose(network(seen, absent)[:, :2], network(others, absent)[:, :2])
+    assert torch.allclose(network(seen, absent)[:, :2], network([x[:, :, :2] for x in seen]), atol=1e-6)
 
 
 def test_a_market_of_nobody_is_no_error(network):
-    windows = [torch.zeros(1, TICKERS, each.lookback, SMALL.features) for each in SMALL.encodings]
-    nobody = torch.zeros(1, TICKERS, dtype=torch.bool)
+    nobody = torch.zeros(4, TICKERS, dtype=torch.bool)
 
-    assert torch.isfinite(network(windows, nobody)).all()
-
-
-def test_both_forms_answer_for_every_ticker_and_action(network):
-    windows = [torch.randn(4, TICKERS, each.lookback, SMALL.features) for each in SMALL.encodings]
-
-    assert (4, TICKERS, ACTIONS) == network(windows).shape
-    assert (2, T, TICKERS, ACTIONS) == network.along(histories(), places()).shape
+    assert torch.isfinite(network(windows(), nobody)).all()
+    assert (4, TICKERS, ACTIONS) == network(windows()).shape
 
 
-@pytest.mark.parametrize("form", ["along", "forward"])
-def test_every_weight_is_taught_in_both_forms(form):
+def test_every_weight_is_taught():
     network = DuelingDoubleDQN(SMALL)
-    if form == "along":
-        found = network.along(histories(), places())
-    else:
-        found = network([torch.randn(4, TICKERS, each.lookback, SMALL.features) for each in SMALL.encodings])
-    torch.autograd.backward(found.square().sum())
+    torch.autograd.backward(network(windows()).square().sum())
 
     assert [] == [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
 
 
-def test_what_is_pooled_is_left_out_at_its_own_rate_and_not_when_it_counts(network):
-    network.dropout.set(means=0.9, maxima=0.1)
-    channels = SMALL.encodings[0].channels
-    ones = torch.ones(20_000, SMALL.fused)
-    asked = network.dropout(ones)
-    taught = network.train().dropout(ones)
+def test_what_is_left_out_of_the_pooled_vector_is_not_missed_by_who_is_asked(network):
+    nothing = torch.zeros(4, TICKERS, SMALL.fused)
+    other = [x + 1 for x in windows()]
 
-    assert torch.equal(ones, asked)
-    assert pytest.approx(0.1, abs=0.01) == (taught[:, :channels] > 0).float().mean().item()
-    assert pytest.approx(0.9, abs=0.01) == (taught[:, channels : 2 * channels] > 0).float().mean().item()
-    assert pytest.approx(1, abs=0.03) == taught.mean().item()
+    assert torch.allclose(network(windows(), None, nothing), network(other, None, nothing))
+    assert torch.allclose(network(windows()), network(windows(), None, torch.ones_like(nothing)))

@@ -1,0 +1,146 @@
+"""When is a training good enough to stop, and which of its weights are the ones? Validation days say.
+
+Every so many steps the network is asked about days that it is not taught with: its confidence is fitted,
+the margin is chosen, the rule book trades. The weights that earned most a day are kept; after `PATIENCE`
+such looks without a better one, or when its steps or its time are over, the training ends. Everything that
+it needs to go on is handed to `saved` at every look, and what comes back from disk goes on bit for bit.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from learner import Told, Trainer
+from lessons import Rows
+from policy import (
+    Calibration,
+    Score,
+    best_margin,
+    calibrated,
+    calibration_error,
+    q_of,
+    reliability,
+    said,
+    score,
+)
+
+PATIENCE = 6
+LOOKS = 12  # in a whole training
+
+
+class Look(NamedTuple):
+    """What validation said at a step; the loss and the rest are means since the look before."""
+
+    step: int
+    loss: float
+    gradient: float
+    q_mean: float
+    q_most: float
+    r_a_day: float
+    trades: int
+    margin: float
+    calibration_error: float
+
+
+@dataclass
+class Best:
+    """The weights that earned most, and how they are to be asked."""
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    r_a_day: float = -np.inf
+    step: int = 0
+    margin: float = 0.0
+    calibration: Calibration = field(default_factory=Calibration)
+
+
+class Fitting:
+    """A training under way."""
+
+    def __init__(self, trainer: Trainer, validation: Rows) -> None:
+        self.trainer = trainer
+        self.looks: list[Look] = []
+        self.best = Best()
+        self._rows = validation
+        self._days = np.unique(trainer.lessons.market.table.day[validation])
+        self._since: list[Told] = []
+        recipe = trainer.recipe
+        self.steps = recipe.steps + recipe.bootstrapped
+        self.every = max(1, self.steps // LOOKS)
+
+    def run(
+        self, is_over: Callable[[], bool], saved: Callable[["Fitting"], None], told: Callable[[Told], None]
+    ) -> None:
+        """To the end, or until `is_over` between two steps; the last step is always looked at."""
+        if self.is_tired():  # it was stopped, and is asked to go on
+            return
+        for each in self._steps(is_over):
+            self._since.append(each)
+            told(each)
+            if self.trainer.step % self.every == 0:
+                self._look()
+                saved(self)
+                if self.is_tired():
+                    return
+        if self._since:
+            self._look()
+            saved(self)
+
+    def _steps(self, is_over: Callable[[], bool]) -> Iterator[Told]:
+        for each in self.trainer.steps(self.steps):
+            yield each
+            if is_over():
+                return
+
+    def is_tired(self) -> bool:
+        """Whether nothing has got better for too long."""
+        after = [look for look in self.looks if look.step > self.best.step]
+        return bool(self.looks) and len(after) >= PATIENCE
+
+    def _look(self) -> None:
+        lessons, network = self.trainer.lessons, self.trainer.network
+        q = q_of(network, lessons, self._rows)
+        calibration = calibrated(lessons, self._rows, q)
+        margin, found = best_margin(lessons, self._days, q, calibration)
+        error = calibration_error(reliability(lessons, self._rows, q, calibration))
+        loss, gradient, q_mean = (float(np.mean([told[n] for told in self._since])) for n in (1, 2, 3))
+        most = max(told.q_most for told in self._since)
+        step = self.trainer.step
+        self.looks.append(
+            Look(step, loss, gradient, q_mean, most, found.r_a_day, found.trades, margin, error)
+        )
+        self._since = []
+        if found.r_a_day > self.best.r_a_day:
+            weights = {name: each.clone() for name, each in network.state_dict().items()}
+            self.best = Best(weights, found.r_a_day, step, margin, calibration)
+
+    # --- to and from disk ---
+
+    def state(self) -> dict[str, Any]:
+        best = {name: value for name, value in asdict(self.best).items() if name != "weights"}
+        return {
+            "trainer": self.trainer.state(), "looks": [look._asdict() for look in self.looks], "best": best,
+            "weights": self.best.weights,
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """As of a look: that is when it is saved."""
+        self.trainer.restore(state["trainer"])
+        self.looks = [Look(**look) for look in state["looks"]]
+        best = dict(state["best"])
+        self.best = Best(
+            **{**best, "weights": dict(state["weights"]), "calibration": Calibration(**best["calibration"])}
+        )
+        self._since = []
+
+
+def judged(fitting: Fitting, rows: Rows) -> tuple[Score, float]:
+    """What the best weights earn at other decisions, and how far their confidence is from the truth there."""
+    lessons, network, best = fitting.trainer.lessons, fitting.trainer.network, fitting.best
+    network.load_state_dict(best.weights)
+    q = q_of(network, lessons, rows)
+    days = np.unique(lessons.market.table.day[rows])
+    found = score(lessons, days, said(lessons, rows, q, best.margin, best.calibration))
+    return found, calibration_error(reliability(lessons, rows, q, best.calibration))
