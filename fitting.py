@@ -7,7 +7,7 @@ it needs to go on is handed to `saved` at every look, and what comes back from d
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +16,12 @@ from torch import Tensor
 from learner import Told, Trainer
 from lessons import Rows
 from policy import (
-    Calibration,
+    Manner,
     Score,
     best_margin,
     calibrated,
     calibration_error,
+    manner_of,
     q_of,
     reliability,
     said,
@@ -47,13 +48,11 @@ class Look(NamedTuple):
 
 @dataclass
 class Best:
-    """The weights that earned most, and how they are to be asked."""
+    """The weights that earned most, with how they are to be asked among them."""
 
     weights: dict[str, Tensor] = field(default_factory=dict)
     r_a_day: float = -np.inf
     step: int = 0
-    margin: float = 0.0
-    calibration: Calibration = field(default_factory=Calibration)
 
 
 class Fitting:
@@ -94,10 +93,16 @@ class Fitting:
             if is_over():
                 return
 
+    @property
+    def is_done(self) -> bool:
+        return self.trainer.step >= self.steps or self.is_tired()
+
     def is_tired(self) -> bool:
-        """Whether nothing has got better for too long."""
+        """Whether nothing has got better for too long. Not in the first half, where chance has it that a
+        network which knows nothing yet has a good look; nor before anything was earned at all."""
         after = [look for look in self.looks if look.step > self.best.step]
-        return bool(self.looks) and len(after) >= PATIENCE
+        is_late = 2 * self.trainer.step >= self.steps
+        return is_late and self.best.r_a_day > 0 and len(after) >= PATIENCE
 
     def _look(self) -> None:
         lessons, network = self.trainer.lessons, self.trainer.network
@@ -113,13 +118,14 @@ class Fitting:
         )
         self._since = []
         if found.r_a_day > self.best.r_a_day:
+            Manner(margin, calibration).give_to(network)
             weights = {name: each.clone() for name, each in network.state_dict().items()}
-            self.best = Best(weights, found.r_a_day, step, margin, calibration)
+            self.best = Best(weights, found.r_a_day, step)
 
     # --- to and from disk ---
 
     def state(self) -> dict[str, Any]:
-        best = {name: value for name, value in asdict(self.best).items() if name != "weights"}
+        best = {"r_a_day": self.best.r_a_day, "step": self.best.step}
         return {
             "trainer": self.trainer.state(), "looks": [look._asdict() for look in self.looks], "best": best,
             "weights": self.best.weights,
@@ -129,18 +135,15 @@ class Fitting:
         """As of a look: that is when it is saved."""
         self.trainer.restore(state["trainer"])
         self.looks = [Look(**look) for look in state["looks"]]
-        best = dict(state["best"])
-        self.best = Best(
-            **{**best, "weights": dict(state["weights"]), "calibration": Calibration(**best["calibration"])}
-        )
+        self.best = Best(dict(state["weights"]), **state["best"])
         self._since = []
 
 
 def judged(fitting: Fitting, rows: Rows) -> tuple[Score, float]:
     """What the best weights earn at other decisions, and how far their confidence is from the truth there."""
-    lessons, network, best = fitting.trainer.lessons, fitting.trainer.network, fitting.best
-    network.load_state_dict(best.weights)
-    q = q_of(network, lessons, rows)
+    lessons, network = fitting.trainer.lessons, fitting.trainer.network
+    network.load_state_dict(fitting.best.weights)
+    q, manner = q_of(network, lessons, rows), manner_of(network)
     days = np.unique(lessons.market.table.day[rows])
-    found = score(lessons, days, said(lessons, rows, q, best.margin, best.calibration))
-    return found, calibration_error(reliability(lessons, rows, q, best.calibration))
+    found = score(lessons, days, said(lessons, rows, q, manner))
+    return found, calibration_error(reliability(lessons, rows, q, manner.calibration))

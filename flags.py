@@ -29,6 +29,17 @@ def symbols(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def some_of(*allowed: str) -> Callable[[str], tuple[str, ...]]:
+    def names(text: str) -> tuple[str, ...]:
+        found = tuple(name.strip() for name in text.split(","))
+        for name in found:
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(f"{name!r} is not one of: {', '.join(allowed)}")
+        return found
+
+    return names
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not text.isdecimal() or not least <= int(text) <= most:

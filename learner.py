@@ -5,8 +5,9 @@ Theory of operation
 First every action is taught what its whole trade earned (HOLD: nothing); no exploration is needed, because
 the rule book knows the outcome of what was not done. Then, from those weights, the Double DQN on transitions
 of a replay: a trade is one step of its length, the action at its end is chosen by the network and valued by a
-copy of it that is renewed every `target_every` steps, and HOLD is worth what the next bar is. A day is an
-episode. Whether the second part pays is for validation to say (fitting.py).
+copy of it, and HOLD is worth what the next bar is. A day is an episode. Every `target_every` steps the copy
+is renewed, and the replay is what it does, with some chance of a random action. Whether this second part pays
+is for validation to say (fitting.py).
 
 Overfitting is the whole problem: neighbouring bars share one future. Hence decisions from all over the
 history in each step, the market upside down in half of them (prices mirrored, BUY for SELL), noise on every
@@ -24,7 +25,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,9 +36,8 @@ from block import one_thread_each
 from features import NAMES, Mirror, mirror
 from lessons import Batch, Lessons, Rows, Split
 from network import HOLD, DuelingDoubleDQN, Shape
-
-if TYPE_CHECKING:
-    from replay import ReplayMemory
+from policy import Manner, q_of, said
+from replay import Moved, ReplayMemory, backtrace, explored, replayed
 
 SCALE_LEAST = 1e-3  # of a column that never varies
 PART = 64  # windows; they and what becomes of them fit into the cache of one core
@@ -49,7 +49,7 @@ class Recipe:
     """What training depends on beside its lessons; the numbers are the best of the few that were tried."""
 
     steps: int = 2_000  # without a bootstrap
-    bootstrapped: int = 0  # steps after those, with one
+    bootstrapped: int = 500  # steps after those, with one
     batch: int = 256  # tickers' decisions a step
     lr: float = 1e-3
     weight_decay: float = 0.05
@@ -100,7 +100,7 @@ class _Part(NamedTuple):
 
 
 class Trainer:
-    """The state of a training: weights, their copy, the optimizer. `memory` is wanted for a bootstrap."""
+    """The state of a training: weights, their copy, the optimizer."""
 
     def __init__(
         self,
@@ -108,13 +108,11 @@ class Trainer:
         lessons: Lessons,
         split: Split,
         recipe: Recipe,
-        memory: "ReplayMemory | None" = None,
         threads: int | None = None,
     ) -> None:
-        if recipe.bootstrapped and memory is None:
-            raise ValueError("a bootstrap needs a replay memory")
-        self.network, self.lessons, self.recipe, self.memory = network, lessons, recipe, memory
+        self.network, self.lessons, self.recipe = network, lessons, recipe
         self.step = 0
+        self.memory: ReplayMemory | None = None
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
         )
@@ -122,12 +120,11 @@ class Trainer:
         self._mirror = mirror(version_of(network.shape.features))
         self._rates = _dropout_rates(network.shape, recipe)
         known = (lessons.is_known.any(0)) & lessons.panel.is_there
-        rows = lessons.rows_of(split.training)
+        self._all_rows = rows = lessons.rows_of(split.training)
         self._rows = rows[known[rows].any(1)]
         self._hot_rows = rows[(known & lessons.hot)[rows].any(1)]
         self._threads = threads or os.cpu_count() or 1
         scale_features(network, lessons, split)
-        self._renew_target()
 
     def steps(self, until: int) -> Iterator[Told]:
         """Teach, step after step."""
@@ -138,6 +135,8 @@ class Trainer:
     def _step(self, pool: ThreadPoolExecutor) -> Told:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
+        if self.step == self.recipe.steps or self.step % self.recipe.target_every == 0:
+            self._renew_target()
         teach = self._taught if self.step < self.recipe.steps else self._bootstrapped
         parts = list(pool.map(lambda part: part(), teach()))
         for number, parameter in enumerate(self.network.parameters()):
@@ -145,8 +144,6 @@ class Trainer:
         gradient = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.step += 1
-        if self.step % self.recipe.target_every == 0:
-            self._renew_target()
         losses, sums, mosts = ([part[n] for part in parts] for n in (1, 2, 3))
         return Told(self.step, sum(losses), float(gradient), sum(sums) / len(parts), max(mosts))
 
@@ -160,6 +157,20 @@ class Trainer:
 
     def _renew_target(self) -> None:
         self.target.load_state_dict(self.network.state_dict())
+        self.memory = None
+
+    def _remembered(self) -> ReplayMemory:
+        """What the copy does in the training days; the same, whenever it is asked again."""
+        if self.memory is None:
+            renewed = max(self.recipe.steps, self.step // self.recipe.target_every * self.recipe.target_every)
+            q = q_of(self.target, self.lessons, self._all_rows, self._threads)
+            asked = said(self.lessons, self._all_rows, q, Manner())
+            rng = np.random.default_rng([self.recipe.seed, renewed])
+            chance = self.recipe.epsilon(renewed)
+            signals = explored(self.lessons, self._all_rows, asked, chance, rng)
+            self.memory = replayed(self.lessons, self._all_rows, signals, self.recipe.seed)
+            backtrace(self.memory, self.lessons)
+        return self.memory
 
     # --- all actions, what their trades earned ---
 
@@ -200,30 +211,31 @@ class Trainer:
     # --- transitions of a replay ---
 
     def _bootstrapped(self) -> "Iterator[Any]":
-        assert self.memory is not None
+        memory = self._remembered()
         rng = np.random.default_rng([self.recipe.seed, self.step])
         count = max(1, self.recipe.batch // len(self.lessons.market.tickers))
-        picks = rng.integers(0, len(self.memory), count)
+        picks = rng.integers(0, len(memory), count)
         for number, place in enumerate(self._places(count)):
-            yield lambda at=picks[place], n=number: self._double_q_of(at, count, n)
+            moved = memory.moved(picks[place])
+            yield lambda each=moved, n=number: self._double_q_of(each, count, n)
 
-    def _double_q_of(self, picks: Rows, count: int, number: int) -> _Part:
-        assert self.memory is not None
-        random, moved = self._random(number), self.memory.moved(picks)
+    def _double_q_of(self, moved: Moved, count: int, number: int) -> _Part:
+        random, tickers = self._random(number), torch.from_numpy(moved.ticker)
+        each = torch.arange(len(tickers))
         batch = self.lessons.batch(moved.row, self.network.shape)
         later = self.lessons.batch(moved.next_row, self.network.shape)
         with torch.no_grad():
             own = self.network(later.windows, later.is_there)
             other = self.target(later.windows, later.is_there)
-        value = double_q(own, other, later.is_known)[torch.arange(len(picks)), torch.from_numpy(moved.ticker)]
+        value = double_q(own, other, later.is_known)[each, tickers]
         spent = torch.from_numpy(self.recipe.gamma ** (moved.next_row - moved.row)).float()
         reward = torch.from_numpy(moved.reward).clamp(-self.recipe.r_most, self.recipe.r_most)
         goal = reward + spent * value * torch.from_numpy(~moved.done)
-        flips = self._flips(len(picks), random)
+        flips = self._flips(len(tickers), random)
         q = self._asked(mirrored(batch, self._mirror, flips), random)
         action = torch.from_numpy(moved.action)
         action = torch.where(flips & (action != HOLD), 1 - action, action)
-        chosen = q[torch.arange(len(picks)), torch.from_numpy(moved.ticker), action]
+        chosen = q[each, tickers, action]
         loss = functional.huber_loss(chosen, goal, delta=self.recipe.huber_delta, reduction="sum") / count
         return self._part_of(loss, q)
 
@@ -262,14 +274,24 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "target": self.target.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "moments": {
+                f"{number}/{name}": value
+                for number, each in self.optimizer.state_dict()["state"].items()
+                for name, value in each.items()
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for place, value in state["moments"].items():
+            number, name = place.split("/")
+            moments.setdefault(int(number), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]  # of the recipe
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.memory = None
 
 
 def double_q(own: Tensor, other: Tensor, is_known: Tensor) -> Tensor:

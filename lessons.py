@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fast
+from features import NAMES
 from market import Market
 from network import Shape
 from outcome import DataError
@@ -30,6 +31,7 @@ Ints = NDArray[np.int64]
 Rows = NDArray[np.int64]  # of the base timeframe
 VALIDATION_SHARE = 0.15  # of the days before the holdout, the latest
 DAYS_LEAST = 20  # to train on; fewer say nothing about anything
+LOUD_MOST, WIDE_MOST, JUMP_MOST = 1.5, 1.0, 2.0  # as features.py scales them; one bar in eleven is above
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,16 @@ class Lessons:
     def is_known_at(self, rows: Rows) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = self.outcomes.exit_row[:, rows] != NO_TRADE
         return found
+
+
+def surprising(seen: Panel, version: int) -> NDArray[np.bool_]:
+    """Bars whose volume or range stands out from its own norm, whatever became of them."""
+    names, values = NAMES[version], seen.features[0]
+    if version == 1:  # it sees no volume
+        return np.asarray(np.abs(values[..., names.index("f_returns_1")]) > JUMP_MOST)
+    loud = values[..., names.index("f_volume")] > LOUD_MOST
+    wide = values[..., names.index("f_true_range")] > WIDE_MOST
+    return np.asarray(loud | wide)
 
 
 def split(lessons: Lessons, shape: Shape, holdout: Sequence[int]) -> Split:

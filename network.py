@@ -172,6 +172,7 @@ class DuelingDoubleDQN(nn.Module):
 
     center: Tensor
     scale: Tensor
+    asked: Tensor  # how, as validation found it: margin, temperature, what HOLD is raised by
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -184,6 +185,7 @@ class DuelingDoubleDQN(nn.Module):
         self.advantage = nn.Sequential(nn.Linear(2 * m, m), nn.SiLU(), nn.Linear(m, ACTIONS))
         for name, start in (("center", 0.0), ("scale", 1.0)):
             self.register_buffer(name, torch.full((len(self.encoders), shape.features), start))
+        self.register_buffer("asked", torch.tensor([0.0, 1.0, 0.0]))
 
     def forward(
         self, windows: Sequence[Tensor], is_there: Tensor | None = None, kept: Tensor | None = None

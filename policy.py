@@ -43,6 +43,22 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a network is to be asked; it is kept among the network's own numbers."""
+
+    margin: float = 0.0
+    calibration: Calibration = Calibration()
+
+    def give_to(self, network: DuelingDoubleDQN) -> None:
+        network.asked = torch.tensor([self.margin, self.calibration.temperature, self.calibration.hold])
+
+
+def manner_of(network: DuelingDoubleDQN) -> Manner:
+    margin, temperature, hold = network.asked.tolist()
+    return Manner(round(margin, 4), Calibration(temperature, hold))  # a margin is one of MARGINS
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What trades came to, in R."""
 
@@ -76,18 +92,23 @@ def q_of(network: DuelingDoubleDQN, lessons: Lessons, rows: Rows, threads: int |
         return torch.cat(list(pool.map(of_part, parts))).numpy().astype(np.float64)
 
 
-def said(lessons: Lessons, rows: Rows, q: Floats, margin: float, calibration: Calibration) -> fast.Signals:
+def said(lessons: Lessons, rows: Rows, q: Floats, manner: Manner) -> fast.Signals:
     """For the whole table: silence but at those decisions."""
     shape = lessons.market.table.close.shape
     signals = fast.Signals(np.zeros(shape, np.int8), np.zeros(shape))
     side = q[..., :HOLD].argmax(axis=-1)
     above = q[..., :HOLD].max(axis=-1) - q[..., HOLD]
-    action = np.where(above > margin, 1 - 2 * side, 0)
-    sure = np.take_along_axis(calibration.probabilities(q), side[..., None], axis=-1)[..., 0]
+    action = np.where(above > manner.margin, 1 - 2 * side, 0)
+    sure = np.take_along_axis(manner.calibration.probabilities(q), side[..., None], axis=-1)[..., 0]
     there = lessons.panel.is_there[rows]
     signals.action[rows] = np.where(there, action, 0)
     signals.confidence[rows] = np.where(there, sure, 0.0)
     return signals
+
+
+def signals_of(network: DuelingDoubleDQN, lessons: Lessons, rows: Rows) -> fast.Signals:
+    """What it says when it is asked in its own manner."""
+    return said(lessons, rows, q_of(network, lessons, rows), manner_of(network))
 
 
 def score(lessons: Lessons, days: Ints, signals: fast.Signals) -> Score:
@@ -106,7 +127,10 @@ def score(lessons: Lessons, days: Ints, signals: fast.Signals) -> Score:
 def best_margin(lessons: Lessons, days: Ints, q: Floats, calibration: Calibration) -> tuple[float, Score]:
     """On these days, whose decisions `q` is of; the widest where none earns anything in enough trades."""
     rows = lessons.rows_of(days)
-    scores = {margin: score(lessons, days, said(lessons, rows, q, margin, calibration)) for margin in MARGINS}
+    scores = {
+        margin: score(lessons, days, said(lessons, rows, q, Manner(margin, calibration)))
+        for margin in MARGINS
+    }
     believed = {
         margin: found
         for margin, found in scores.items()

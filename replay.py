@@ -11,7 +11,7 @@ up to it.
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +134,9 @@ class ReplayMemory:
         }  # fmt: skip
 
 
+Memory = TypeVar("Memory", bound=ReplayMemory)
+
+
 # --- made -------------------------------------------------------------------------------------------------
 
 
@@ -151,11 +154,15 @@ def explored(
 
 def replayed(lessons: Lessons, rows: Rows, signals: fast.Signals, seed: int = 0) -> ReplayMemory:
     """What the rule book makes of these signals at these decisions, not yet traced back."""
+    return fill(ReplayMemory(seed), lessons, rows, signals)
+
+
+def fill(memory: Memory, lessons: Lessons, rows: Rows, signals: fast.Signals) -> Memory:
+    """The same, into a memory that is there."""
     market = lessons.market
     walked = fast.simulate(
         market.table, market.fixed, lessons.rules, signals, market.finer, market.first_fine
     )
-    memory = ReplayMemory(seed)
     memory.trades = closed_trades(market.tickers, walked)
     place = {name: number for number, name in enumerate(market.tickers)}
     ticker = np.array([place[trade.ticker] for trade in memory.trades], np.int64)

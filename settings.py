@@ -235,9 +235,15 @@ class Settings:
 
 def load_settings(path: Path | str = "config.json", today: date | None = None) -> Settings:
     """The settings of that file, its paths made absolute beside it."""
-    path = Path(path)
-    values = _checked(load_json(path), path, today)
-    folder = path.resolve().parent
+    return settings_of(load_json(Path(path)), path, today)
+
+
+def settings_of(
+    config: Mapping[str, Any], path: Path | str = "config.json", today: date | None = None
+) -> Settings:
+    """The same of a file's content, as `load_config` answers it."""
+    values = _checked(config, Path(path), today)
+    folder = Path(path).resolve().parent
     values["state"] = folder / values.get("state", Path("data/state"))
     values["paths"] = Paths(**{f.name: folder / getattr(values["paths"], f.name) for f in fields(Paths)})
     return Settings(**values)

@@ -6,23 +6,30 @@ Promotes a winner only on evidence from days that training never saw. Knows no b
 import argparse
 import hashlib
 import json
+import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli
 import flags
+import learning
 from outcome import DataError
 from rulebook.bars import MINUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+
     from backtest import Span
     from market import Market
     from network import DuelingDoubleDQN, Shape
     from rulebook.rules import Rules
-    from settings import Settings
+    from training import Populated, Workshop
+
+log = logging.getLogger("train")
 
 
 def main() -> None:
@@ -34,27 +41,43 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--steps", type=flags.whole(1, 100_000_000), metavar="N", help="gradient steps, at most"
     )
     parser.add_argument(
+        "--minutes", type=flags.between(0, 100_000), metavar="F", help="stop training after so long"
+    )
+    parser.add_argument(
         "--batch-size",
         type=flags.whole(1, 65_536),
-        default=512,
         metavar="N",
-        help="transitions a step (default: 512)",
+        help="decisions a step (default: the recipe's)",
     )
     parser.add_argument(
-        "--lr",
-        type=flags.between(0, 1),
-        default=3e-4,
-        metavar="F",
-        help="learning rate of AdamW (default: 3e-4)",
+        "--lr", type=flags.between(0, 1), metavar="F", help="learning rate of AdamW (default: the recipe's)"
     )
     parser.add_argument(
-        "--gamma",
-        type=flags.between(0, 1),
-        default=0.99,
-        metavar="F",
-        help="discount where there is a bootstrap (default: 0.99)",
+        "--gamma", type=flags.between(0, 1), metavar="F", help="discount of the bootstrap (default: 0.99)"
     )
-    parser.add_argument("--checkpoint-path", metavar="PATH", help="go on from this file, and write it")
+    parser.add_argument(
+        "--seed", type=flags.whole(0, 2**32 - 1), metavar="N", help="of weights and draws (default: 0)"
+    )
+    parser.add_argument(
+        "--recipe", choices=("default", "given"), default="default",
+        help="numbers of training: the ones that pass the certificate, or those of the specification",
+    )  # fmt: skip
+    parser.add_argument("--checkpoint-path", metavar="PATH", help="go on from this model, and write it")
+    parser.add_argument(
+        "--kinds", type=flags.some_of(*EDGES), default=EDGES, metavar="A,B",
+        help=f"for certify: of {', '.join(EDGES)} (default: all)",
+    )  # fmt: skip
+    for name, default, what in (
+        ("--markets", 3, "for certify: planted markets of each kind and strength"),
+        ("--seeds", 3, "for certify: networks taught in each"),
+        ("--removed", 20, "for certify: markets with the edge removed"),
+    ):
+        parser.add_argument(
+            name, type=flags.whole(0, 1000), default=default, metavar="N", help=f"{what} (default: {default})"
+        )
+    parser.add_argument(
+        "--jobs", type=flags.whole(1, 1024), metavar="N", help="processes side by side (default: one a core)"
+    )
     parser.add_argument(
         "--strategy",
         metavar="NAME",
@@ -98,6 +121,100 @@ def _build_model(run: cli.Run) -> cli.Answer:
     return cli.Answer(found, "\n".join(rows))
 
 
+# --- teaching ---------------------------------------------------------------------------------------------
+
+
+def load_checkpoint(model: "DuelingDoubleDQN", path: "Path | str") -> None:
+    """Put the weights of that file into the model; nothing if there is no such file."""
+    import checkpoint
+
+    if checkpoint.is_there(Path(path)):
+        stored = checkpoint.read(Path(path))
+        version = stored.card.feature_version
+        checkpoint.require(stored, version, model.shape.features, model.shape.lookbacks)
+        model.load_state_dict(checkpoint.unpack(stored))
+
+
+def load_features(cfg: "Mapping[str, Any]") -> "dict[str, dict[str, np.ndarray[Any, Any]]]":
+    """What the model sees, as it lies on disk or is made anew: by ticker and timeframe."""
+    from settings import settings_of
+    from study import features_of
+
+    columns, _ = features_of(settings_of(cfg), log.info)
+    base = next(iter(columns.values()))
+    return {ticker: {name: each[ticker].values for name, each in columns.items()} for ticker in base}
+
+
+def populate_replay(cfg: "Mapping[str, Any]", holdout: bool) -> "Populated":
+    """Transitions of the model of this configuration over its training days or its holdout."""
+    from training import replay_of
+
+    return replay_of(_workshop(cfg), holdout)
+
+
+def backtrace_rewards(memory: "Populated", cfg: "Mapping[str, Any]") -> None:  # noqa: ARG001  (the contract)
+    """Write what each closed trade came to, and its measures."""
+    from replay import backtrace
+
+    backtrace(memory, memory.study.lessons)
+
+
+def train_ddqn(model: "DuelingDoubleDQN", memory: "Populated", cfg: "Mapping[str, Any]") -> dict[str, Any]:
+    """Teach the model on the memory's study; what was looked at on the way, and the seconds it took."""
+    from training import fitted
+
+    shop = _workshop(cfg)
+    began_s = shop.clock.monotonic()
+    if memory.study.key != shop.study.key:
+        raise DataError("that memory is of other settings, candles or features: populate it anew")
+    taught = fitted(shop)
+    model.load_state_dict(taught.network.state_dict())
+    looks = json.loads(shop.looks_path.read_text())
+    return {"losses": [look["loss"] for look in looks], "looks": looks,
+            "seconds": shop.clock.monotonic() - began_s}  # fmt: skip
+
+
+def evaluate(model: "DuelingDoubleDQN", holdout: "Populated") -> dict[str, float]:
+    """The greedy policy through the rule book on those days."""
+    import evaluation
+    from policy import signals_of
+
+    study = holdout.study
+    signals = signals_of(model, study.lessons, study.rows(holdout.holdout))
+    return evaluation.evaluate(study.lessons.market, study.lessons.rules, study.span, signals).numbers()
+
+
+def maybe_promote_winner(
+    metrics: "Mapping[str, float]", ckpt_path: "Path | str", winner_dir: "Path | str"
+) -> bool:
+    """Make that model the winner if the evidence says so; whether it did.
+
+    The evidence is gathered anew, by the config.json at hand: `metrics`, as `evaluate` answers them, have to
+    be of this model, or nothing is promoted.
+    """
+    from judging import evaluated, promoted
+    from settings import load_config
+    from training import kept
+
+    shop = replace(_workshop(load_config()), model_path=Path(ckpt_path))
+    taught = kept(shop)
+    if taught is None:
+        raise DataError(f"{ckpt_path}: no model there; train it with: python train.py --fn fit")
+    found = evaluated(shop, taught.network).numbers()
+    if any(found.get(name) != value for name, value in metrics.items()):
+        raise DataError(f"these metrics are not those of {ckpt_path}; evaluate it anew")
+    return promoted(shop, Path(winner_dir))[1] is not None
+
+
+def _workshop(cfg: "Mapping[str, Any]") -> "Workshop":
+    """Of a configuration as a dict, with the recipe as it is by default."""
+    from clock import SystemClock
+    from learning import workshop
+    from settings import settings_of
+
+    return workshop(settings_of(cfg), SystemClock())
+
+
 # --- strategies and models over the holdout ----------------------------------------------------------------
 
 
@@ -135,41 +252,19 @@ def _lookahead(run: cli.Run) -> cli.Answer:
 
 def _market(run: cli.Run) -> "tuple[Market, Rules, Span]":
     """What is on disk, the rules as configured, and the holdout's days."""
-    from facts import read_calendar, read_tariff
-    from market import Hours, load
+    from study import holdout_of, market_of
 
-    settings, facts = run.settings, Path(__file__).resolve().parent / "config"
-    rules = settings.rules(_max_loss_r(run))
-    hours = Hours(settings.safe_trading_start, settings.safe_trading_end, settings.hard_trading_end)
-    market = load(settings.paths.raw, settings.tickers, settings.base_timeframe, hours,
-                  read_calendar(facts), read_tariff(facts))  # fmt: skip
-    return market, rules, _holdout(settings, market)
-
-
-def _holdout(settings: "Settings", market: "Market") -> "Span":
-    from backtest import Span
-
-    holdout = settings.holdout
-    if holdout.start is not None and holdout.end is not None:
-        span = Span(holdout.start, holdout.end)
-    else:
-        span = Span(market.days[-min(holdout.last_sessions or 1, len(market.days))], market.days[-1])
-    if not span.days_of(market):
-        raise DataError(f"no candles between {span.first} and {span.last}; fetch them or move the holdout")
-    return span
-
-
-def _max_loss_r(run: cli.Run) -> float:
-    return float(run.environment("DAILY_MAX_LOSS_R").text("DAILY_MAX_LOSS_R") or DAILY_MAX_LOSS_R)
+    market = market_of(run.settings)
+    return market, run.settings.rules(learning.max_loss_r(run)), holdout_of(run.settings, market)
 
 
 def _settings_hash(run: cli.Run) -> str:
     """Of all that was set: config.json, and the one limit of .env that ends a simulated day."""
-    limit = f"DAILY_MAX_LOSS_R={_max_loss_r(run)!r}".encode()
+    limit = f"DAILY_MAX_LOSS_R={learning.max_loss_r(run)!r}".encode()
     return hashlib.sha256(run.config_path.read_bytes() + b"\0" + limit).hexdigest()[:12]
 
 
-DAILY_MAX_LOSS_R = 3.0  # where .env is silent; live trading asks for it
+EDGES = ("shock", "reversion", "lead")  # planted.Kind, which needs numpy
 LEARNER = "the learner"
 
 PROGRAM = cli.Program(
@@ -177,35 +272,44 @@ PROGRAM = cli.Program(
     what="Teach a Dueling Double DQN on downloaded history and promote a winner only on evidence.",
     tasks=(
         cli.Task("build_model", "print the layer table, parameters, multiply-adds", _build_model),
-        cli.Task("load_ckpt", "load --checkpoint-path into the model", cli.later(LEARNER)),
-        cli.Task("make_features", "compute what the model sees", cli.later(LEARNER), stage="features"),
+        cli.Task("load_ckpt", "load --checkpoint-path into the model", learning.load_ckpt),
+        cli.Task("make_features", "compute what the model sees", learning.make_features, stage="features"),
         cli.Task(
             "make_train_replay",
             "transitions of the training days",
-            cli.later(LEARNER),
+            learning.replay(holdout=False, is_traced=False),
             stage="populate-train",
         ),
         cli.Task(
             "backtrace_train",
             "trace rewards back over each closed trade",
-            cli.later(LEARNER),
+            learning.replay(holdout=False, is_traced=True),
             stage="backtrace-train",
         ),
-        cli.Task("fit", "train", cli.later(LEARNER), stage="train", exclusive=True),
+        cli.Task("fit", "train", learning.fit, stage="train", exclusive=True),
         cli.Task(
-            "make_holdout_replay", "transitions of the holdout", cli.later(LEARNER), stage="populate-holdout"
+            "make_holdout_replay",
+            "transitions of the holdout",
+            learning.replay(holdout=True, is_traced=False),
+            stage="populate-holdout",
         ),
         cli.Task(
             "backtrace_holdout",
             "trace rewards back, on the holdout",
-            cli.later(LEARNER),
+            learning.replay(holdout=True, is_traced=True),
             stage="backtrace-holdout",
         ),
-        cli.Task("eval", "score the greedy policy on the holdout", cli.later(LEARNER), stage="evaluate"),
+        cli.Task(
+            "eval",
+            "score the greedy policy on the holdout",
+            learning.judge,
+            stage="evaluate",
+            exclusive=True,
+        ),
         cli.Task(
             "promote",
             "make it the winner if the evidence says so",
-            cli.later(LEARNER),
+            learning.promote,
             stage="promote",
             exclusive=True,
         ),
@@ -215,11 +319,11 @@ PROGRAM = cli.Program(
             "recompute on cut and altered futures, compare bit for bit",
             _lookahead,
         ),
-        cli.Task("certify", "score the learner on markets with a known edge", cli.later(LEARNER)),
-        cli.Task("roll_holdout", "freeze a rolling holdout to dates", cli.later(LEARNER), exclusive=True),
+        cli.Task("certify", "score the learner on markets with a known edge", learning.certify),
+        cli.Task("roll_holdout", "freeze a rolling holdout to dates", learning.roll_holdout, exclusive=True),
         cli.Task("walk_forward", "folds and seeds, here or on a cluster", cli.later(LEARNER)),
         cli.Task("tune", "search hyper-parameters", cli.later(LEARNER)),
-        cli.Task("rollback", "put the previous winner back", cli.later(LEARNER), exclusive=True),
+        cli.Task("rollback", "put the previous winner back", learning.rollback, exclusive=True),
     ),
     everything=(
         "make_features",

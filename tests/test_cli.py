@@ -40,7 +40,8 @@ STAGES = {
 }
 FLAGS = {
     "fetch": "--index --from --to --interval --symbols --force-refresh-token --no-force-refresh-token --max-workers",
-    "train": "--steps --batch-size --lr --gamma --checkpoint-path --strategy",
+    "train": "--steps --minutes --batch-size --lr --gamma --seed --recipe --checkpoint-path --strategy --kinds --markets "
+    "--seeds --removed --jobs",
     "trade": "--paper --dry-run --loop-ms --end --date --at --symbol --out",
     "dashboard": "--host --port",
 }

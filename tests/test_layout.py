@@ -43,11 +43,33 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kernels": set(),
     "block": {"fast", "kernels"},
     "network": {"block"},
-    "lessons": PLAIN | {"fast", "market", "network", "panel", "rulebook"},
+    "lessons": PLAIN | {"fast", "features", "market", "network", "panel", "rulebook"},
     "replay": {"backtest", "fast", "lessons", "network", "rulebook"},
-    "learner": {"block", "features", "lessons", "network", "replay"},
+    "learner": {"block", "features", "lessons", "network", "policy", "replay"},
     "policy": {"block", "fast", "lessons", "network", "rulebook"},
     "fitting": {"learner", "lessons", "policy"},
+    "looks_picture": {"fitting"},
+    "study": PLAIN
+    | FACTS
+    | {"backtest", "fast", "features", "lessons", "market", "network", "nse", "panel", "processed"}
+    | {"sessions_grid", "settings"},
+    "training": PLAIN
+    | {"checkpoint", "fast", "files", "fitting", "learner", "looks_picture", "network", "policy", "replay"}
+    | {"study"},
+    "reference": {"fast", "market", "planted", "rulebook"},
+    "cells": {"files"},
+    "certify": FACTS
+    | {"reference"}
+    | {"backtest", "candle_store", "cells", "evaluation", "experiments", "fast", "features", "fitting"}
+    | {"learner", "lessons", "market", "network", "panel", "planted", "policy", "processed", "promotion"}
+    | {"sessions_grid"},
+    "judging": PLAIN
+    | {"checkpoint", "evaluation", "experiments", "network", "policy", "promotion", "study", "training"}
+    | {"winner"},
+    "ml": {"learner", "network", "policy", "processed", "replay", "settings", "study"},
+    "learning": PLAIN
+    | {"cells", "certify", "checkpoint", "cli", "judging", "learner", "settings", "study", "training"}
+    | {"winner"},
     "data": PLAIN | FACTS | {"settings", "candle_store", "sessions_grid", "processed"},
     "market": PLAIN | {"rulebook", "candle_store"},
     "stats": {"rulebook"},
@@ -58,6 +80,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report_page": {"report_candles", "report_summary", "report_tables", "stats", "rulebook"},
     "report": {"files", "report_page", "report_summary", "stats", "rulebook"},
     "backtest": PLAIN | {"rulebook", "strategies", "fast", "market", "stats", "report_summary"},
+    "checkpoint": PLAIN | {"files"},
+    "evaluation": {"backtest", "fast", "luck", "market", "report_summary", "rulebook", "stats", "strategies"},
+    "experiments": PLAIN | {"files", "locks"},
+    "promotion": {"luck", "report_summary", "stats"},
+    "winner": PLAIN | {"checkpoint", "files", "locks"},
     "addresses": PLAIN,
     "followed_clock": PLAIN | {"addresses"},
     "kite": PLAIN | {"net", "rulebook"},
@@ -102,8 +129,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": PLAIN | {"cli", "health"},
     "fetch": PLAIN | {"cli", "flags", "settings", "doctor", "fetching", "data"},
     "train": PLAIN
-    | FACTS
-    | {"cli", "flags", "settings", "features", "network", "market", "backtest", "report", "strategies"},
+    | {
+        "backtest",
+        "checkpoint",
+        "cli",
+        "evaluation",
+        "features",
+        "flags",
+        "judging",
+        "learning",
+        "market",
+        "network",
+    }
+    | {"policy", "replay", "report", "rulebook", "settings", "strategies", "study", "training"},
     "trade": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
     "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
 }
@@ -114,13 +152,15 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
         name: {"numpy"}
         for name in ("fast", "stats", "luck", "report_summary", "report_candles", "report_page", "backtest")
     },
+    **{name: {"numpy"} for name in ("evaluation", "promotion")},
     "market": {"numpy", "pandas"},
     **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
     **{name: {"numpy"} for name in ("planted", "panel", "lessons")},
     "kernels": {"numpy"},
     **{name: {"torch"} for name in ("block", "network")},  # whoever imports it is about to learn or to decide
-    "replay": {"numpy"},
-    **{name: {"numpy", "torch"} for name in ("learner", "policy", "fitting")},
+    **{name: {"numpy"} for name in ("replay", "reference")},
+    "ml": {"torch"},
+    **{name: {"numpy", "torch"} for name in ("learner", "policy", "fitting", "training", "certify")},
     "exchange": {"numpy", "h11", "websockets"},
     "kite": {
         "kiteconnect",
@@ -145,9 +185,9 @@ TOO_LONG: dict[str, str] = {}
 TOO_SHORT = {
     "clock.py": "one question, and nothing to merge it with",
     "outcome.py": "one question, and everything imports it",
-    "flags.py": "one question, and command lines ask it",
     "kite/inbox.py": "one question, and threads meet in it",
     "dashboard.py": "its pages come with a later version",
+    "looks_picture.py": "a picture, and nothing to merge it with",
     **{
         f"strategies/{name}.py": "a strategy is as long as its idea"
         for name in ("stay_out", "buy_and_hold", "sma_cross", "random_policy")

@@ -17,6 +17,7 @@ from outcome import DataError  # noqa: E402
 from planted import BARS  # noqa: E402
 from policy import (  # noqa: E402
     Calibration,
+    Manner,
     calibrated,
     calibration_error,
     q_of,
@@ -24,13 +25,12 @@ from policy import (  # noqa: E402
     said,
     score,
 )
-from replay import backtrace, replayed  # noqa: E402
 from rulebook.outcomes import NO_TRADE  # noqa: E402
 from tests.lessons_of import SMALL_SHAPE as SHAPE  # noqa: E402
 from tests.lessons_of import small_lessons  # noqa: E402
 
 pytestmark = pytest.mark.torch
-QUICK = Recipe(steps=6, warm_up=2, batch=128, target_every=4)
+QUICK = Recipe(steps=6, bootstrapped=0, warm_up=2, batch=128, target_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -158,26 +158,20 @@ def test_upside_down_and_back_is_the_same_and_once_is_another(lessons, days):
 
 
 def trainer_of(lessons, days, recipe: Recipe = QUICK, seed: int = 1, threads: int = 1) -> Trainer:
-    memory = None
-    if recipe.bootstrapped:
-        rows = lessons.rows_of(days.training)
-        q = q_of(network(seed).eval(), lessons, rows)
-        memory = replayed(lessons, rows, said(lessons, rows, q, 0.0, Calibration()))
-        backtrace(memory, lessons)
-    return Trainer(network(seed), lessons, days, recipe, memory, threads)
+    return Trainer(network(seed), lessons, days, recipe, threads)
 
 
-@pytest.mark.parametrize("bootstrapped", [0, 5])
+@pytest.mark.parametrize("bootstrapped", [0, 7])
 def test_a_training_that_was_broken_off_ends_where_a_whole_one_does(lessons, days, bootstrapped):
     recipe = replace(QUICK, bootstrapped=bootstrapped)
     whole = trainer_of(lessons, days, recipe)
     steps = recipe.steps + bootstrapped
     whole_told = list(whole.steps(steps))
-    for stop in (2, steps - 2):
+    for stop in (2, steps - 3):
         torch.manual_seed(99)
         first = trainer_of(lessons, days, recipe)
         list(first.steps(stop))
-        again = Trainer(network(2), lessons, days, recipe, first.memory)
+        again = Trainer(network(2), lessons, days, recipe)
         again.restore(first.state())
         told = list(again.steps(steps))
 
@@ -208,23 +202,15 @@ def test_it_learns_by_heart_what_it_is_shown_again_and_again(lessons, days):
 
 
 def test_the_bootstrap_goes_by_the_copy_that_is_renewed(lessons, days):
-    """With nothing to be earned and all values 0 in the copy, Q of what was done is drawn to the rewards."""
     recipe = replace(QUICK, steps=0, bootstrapped=4, target_every=100, gamma=1.0)
-    taught = trainer_of(lessons, days, recipe)
     losses = []
     for raised in (0.0, 3.0):
-        again = trainer_of(lessons, days, recipe)
-        again.restore(taught.state())
-        raised_copy = again.target.state_dict()
-        raised_copy["value.2.bias"] += raised
-        losses.append(next(again.steps(1)).loss)
+        trainer = trainer_of(lessons, days, recipe)
+        list(trainer.steps(1))
+        trainer.target.state_dict()["value.2.bias"] += raised
+        losses.append(next(trainer.steps(2)).loss)
 
     assert losses[1] > losses[0] + 1, "a copy that promises 3 R more asks for 3 R more"
-
-
-def test_a_bootstrap_without_a_memory_is_refused(lessons, days):
-    with pytest.raises(ValueError, match="needs a replay memory"):
-        Trainer(network(), lessons, days, replace(QUICK, bootstrapped=1))
 
 
 def test_epsilon_falls_along_its_steps_and_stays(lessons):
@@ -255,8 +241,8 @@ def clairvoyant(lessons, rows, noise: float = 0.0):
 def test_a_margin_above_all_says_nothing_and_the_oracle_of_outcomes_earns(lessons, days):
     rows = lessons.rows_of(days.validation)
     q = clairvoyant(lessons, rows)
-    silent = score(lessons, days.validation, said(lessons, rows, q, 99, Calibration()))
-    found = score(lessons, days.validation, said(lessons, rows, q, 0.5, Calibration()))
+    silent = score(lessons, days.validation, said(lessons, rows, q, Manner(99)))
+    found = score(lessons, days.validation, said(lessons, rows, q, Manner(0.5)))
 
     assert (0, 0.0) == (silent.trades, silent.total_r)
     assert found.r_a_day > 3
