@@ -140,12 +140,16 @@ def kept(shop: Workshop) -> Taught | None:
     """The model of this study that is on disk; DataError where it is of another one."""
     if not checkpoint.is_there(shop.model_path):
         return None
-    stored = checkpoint.read(shop.model_path)
+    stored = checkpoint.read(shop.model_path, _anew(shop.model_path))
     study, card = shop.study, stored.card
     checkpoint.require(stored, study.feature_version, study.shape.features, study.shape.lookbacks)
     if card.rest.get("study") != study.key:
         raise DataError(f"{shop.model_path}: {OTHER_SETTINGS}; name another --checkpoint-path, or remove it")
     return taught_of(stored, study)
+
+
+def _anew(path: Path) -> str:
+    return f"remove {path.name} and {checkpoint.card_path(path).name}, then: python train.py --fn fit"
 
 
 def taught_of(stored: checkpoint.Stored, study: Study) -> Taught:
@@ -181,22 +185,26 @@ def fitted(shop: Workshop) -> Taught:
     state = _kept_training(shop)
     if state is not None:
         fitting.restore(state)
-    if fitting.is_done and (found := kept(shop)) is not None:
-        shop.told(f"{shop.model_path}: reused, taught {found.card.steps:,} steps with the same recipe")
-        return found
-    at = fitting.trainer.step
-    shop.told(
-        f"teaching: {f'going on from step {at:,}' if at else 'from the beginning'} to {fitting.steps:,}"
-    )
-    began_s = shop.clock.monotonic()
+    if not fitting.is_done:
+        _teach(shop, fitting)
+    elif kept(shop) is None:
+        _save(shop, fitting)  # the model was taken away; its weights are in the training's state, too
+    else:
+        shop.told(f"{shop.model_path}: reused, taught with the same recipe")
+    found = kept(shop)
+    assert found is not None
+    return found
+
+
+def _teach(shop: Workshop, fitting: Fitting) -> None:
+    at, began_s = fitting.trainer.step, shop.clock.monotonic()
+    whence = f"going on from step {at:,}" if at else "from the beginning"
+    shop.told(f"teaching: {whence} to {fitting.steps:,}")
 
     def is_over() -> bool:
         return shop.minutes is not None and shop.clock.monotonic() - began_s >= 60 * shop.minutes
 
     fitting.run(is_over, lambda each: _save(shop, each), shop.at_step)
-    found = kept(shop)
-    assert found is not None
-    return found
 
 
 def _trainer(shop: Workshop) -> Trainer:
@@ -237,7 +245,7 @@ def _kept_training(shop: Workshop) -> dict[str, Any] | None:
     """What a training of the same study and recipe had come to."""
     if not checkpoint.is_there(shop.training_path):
         return None
-    stored = checkpoint.read(shop.training_path)
+    stored = checkpoint.read(shop.training_path, _anew(shop.training_path))
     rest = stored.card.rest
     if rest["study"] != shop.study.key:
         raise DataError(

@@ -175,12 +175,19 @@ def test_a_model_of_other_settings_is_refused_and_named(tmp_path, furnished):
 
 def test_a_torn_model_is_named_with_the_remedy(furnished, tmp_path):
     path = tmp_path / "model.safetensors"
-    train(furnished, "fit", *FEW, "--checkpoint-path", str(path))
+    whole = result(train(furnished, "fit", *FEW, "--checkpoint-path", str(path)))
     path.write_bytes(path.read_bytes()[:-7])
-    done = furnished.run("train", "--fn", "load_ckpt", "--checkpoint-path", str(path))
+    done = furnished.run("train", "--fn", "fit", *FEW, "--checkpoint-path", str(path))
 
     assert 5 == done.returncode
     assert "does not match its card's hash" in done.stderr
+    assert "remove model.safetensors and model.safetensors.json, then" in done.stderr
+
+    path.unlink()
+    checkpoint.card_path(path).unlink()
+    again = result(train(furnished, "fit", *FEW, "--checkpoint-path", str(path)))
+
+    assert whole["model_hash"] == again["model_hash"]
 
 
 def test_one_ticker_is_a_market_of_one(tmp_path):
