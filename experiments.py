@@ -112,7 +112,7 @@ def _read(path: Path) -> _Log:
             notes.append(f"{path}:{place}: no whole line, torn by a crash or damaged; counted as an attempt")
         else:
             gone = max(0, told.number - number)
-            if gone or told.before != before:
+            if told.before != before:
                 notes.append(_broken(path, place, gone))
             unknown, number = unknown + gone, number + gone
             ratios[told.key] = told.ratio

@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"checkpoint", "fast", "files", "fitting", "learner", "looks_picture", "network", "policy", "replay"}
     | {"study"},
     "reference": {"fast", "market", "planted", "rulebook"},
+    "yardsticks": {"fast", "market", "planted", "rulebook"},
     "cells": {"files"},
     "certify": FACTS
     | {"reference"}
@@ -158,7 +159,7 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     **{name: {"numpy"} for name in ("planted", "panel", "lessons")},
     "kernels": {"numpy"},
     **{name: {"torch"} for name in ("block", "network")},  # whoever imports it is about to learn or to decide
-    **{name: {"numpy"} for name in ("replay", "reference")},
+    **{name: {"numpy"} for name in ("replay", "reference", "yardsticks")},
     "ml": {"torch"},
     **{name: {"numpy", "torch"} for name in ("learner", "policy", "fitting", "training", "certify")},
     "exchange": {"numpy", "h11", "websockets"},
