@@ -273,6 +273,17 @@ def test_a_rule_by_hand_sees_closed_candles_alone(rule):
     assert as_it_was.action[row + 1 :].tolist() != otherwise.action[row + 1 :].tolist()
 
 
+def test_what_it_observes_of_a_bar_is_not_changed_by_later_ones():
+    _, market = world(Kind.SHOCK)
+    row = int(UNSEEN[2]) * BARS + 33
+    as_it_was, otherwise = (yardsticks._observed(each) for each in (market, changed_after(market, row)))
+    for name in ("move", "volume", "calm", "is_away", "wick"):
+        before, after = getattr(as_it_was, name), getattr(otherwise, name)
+
+        assert np.array_equal(before[: row + 1], after[: row + 1])
+        assert not np.array_equal(before[row + 1 :], after[row + 1 :])
+
+
 def test_only_followers_are_asked_for_by_who_leads():
     planted, market = world(Kind.LEAD)
     said = yardsticks.signals(
@@ -312,9 +323,10 @@ def test_nobody_earns_more_than_the_bound(seed, **numbers):
     assert (daily_r(market, rules, said, [0, 1]) <= bound(market, rules, [0, 1]) + 1e-5).all()
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 1, 10, 54])
 def test_the_bound_of_one_trade_is_the_best_one(seed):
-    market, _ = small(seed)
+    """In the last two of these markets the best one is left after two bars, and after one."""
+    market, _ = small(seed, tickers=1)
     rules = Rules(capital=1_000_000, cost_times_milli=0, max_trades_per_day=1)
     held = [np.full(market.table.close.shape, bars, np.int32) for bars in range(1, 40)]
     outcomes = [
