@@ -33,7 +33,7 @@ from fitting import Fitting
 from learner import Recipe, Trainer
 from lessons import Lessons, Split, surprising
 from market import Hours, load
-from network import DuelingDoubleDQN, Shape
+from network import DuelingDoubleDQN
 from panel import panel
 from planted import Kind, Planted, market
 from policy import calibration_error, manner_of, q_of, reliability, said, score
@@ -42,6 +42,7 @@ from processed import columns_of
 from rulebook.hours import Calendar
 from rulebook.rules import Rules
 from sessions_grid import Grid, resampled
+from sizes import Shape
 
 FACTS = Path(__file__).resolve().parent / "config"
 LOOKBACKS, LENGTHS_S = {"5m": 64, "15m": 32}, {"5m": 300, "15m": 900}

@@ -35,9 +35,10 @@ from torch.nn import functional
 from block import one_thread_each
 from features import NAMES, Mirror, mirror
 from lessons import Batch, Lessons, Rows, Split
-from network import HOLD, DuelingDoubleDQN, Shape
+from network import DuelingDoubleDQN
 from policy import Manner, q_of, said
 from replay import Moved, ReplayMemory, backtrace, explored, replayed
+from sizes import HOLD, Shape
 
 SCALE_LEAST = 1e-3  # of a column that never varies
 PART = 64  # windows; they and what becomes of them fit into the cache of one core

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 import fast
 from features import NAMES
 from market import Market
-from network import Shape
 from outcome import DataError
 from panel import Panel
 from rulebook.bars import MINUTES
 from rulebook.outcomes import NO_TRADE
 from rulebook.rules import Rules
+from sizes import Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from learner import Trainer
-from network import BUY, HOLD, SELL, DuelingDoubleDQN
+from network import DuelingDoubleDQN
 from policy import manner_of
 from replay import Place, ReplayMemory, Transition
+from sizes import BUY, HOLD, SELL
 
 if TYPE_CHECKING:
     import numpy as np

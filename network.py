@@ -7,7 +7,7 @@ D residual blocks (depthwise causal convolution with dilation 1, 2 ... D, pointw
 norm, add), then the mean and the maximum over the last L bars. The timeframes' 2C numbers side by side go
 through an MLP to M; that is a ticker's embedding. The market's is the mean and the maximum over the tickers;
 from it a gate of 2M is computed, by which each ticker's embedding, taken twice, is multiplied. A dueling head
-makes Q of BUY, SELL and HOLD of it. Sizes follow from the lookbacks and F alone (`Shape`).
+makes Q of BUY, SELL and HOLD of it. Sizes follow from the lookbacks and F alone (`sizes.Shape`).
 
 Each decision encodes its own L bars, zeros before them. Pooling over time forgets when something happened, so
 each channel's maximum is taken of what it says less its age at the channel's own fixed rate (`slopes`: from
@@ -16,127 +16,15 @@ network earned nothing on unseen days of a planted market, with them four fifths
 (docs/decisions.md); Shape.is_recent switches them off, which is the text to the letter.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil, isqrt, sqrt
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from block import Block
+from sizes import ACTIONS, Encoding, Shape
 
-ACTIONS = 3  # BUY, SELL, HOLD
-BUY, SELL, HOLD = range(ACTIONS)
 STEEPEST, SLOPES = 8.0, 6  # a bar of age costs 8, 4 ... 1/4: from the newest bar alone to some tens of them
-
-
-# --- sizes ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """The sizes of one timeframe's encoder."""
-
-    timeframe: str
-    features: int
-    lookback: int
-
-    @property
-    def channels(self) -> int:
-        return ceil(sqrt(self.lookback * self.features))
-
-    @property
-    def kernel(self) -> int:
-        return 2 * isqrt(self.lookback) + 1
-
-    @property
-    def blocks(self) -> int:
-        """The fewest whose field reaches over the lookback."""
-        count = 1
-        while self._field(count) < self.lookback:
-            count += 1
-        return count
-
-    @property
-    def text(self) -> str:
-        convolved = f"{self.blocks} blocks of kernel {self.kernel}"
-        return f"{self.features} -> {self.channels} channels, {convolved}, pooled over {self.lookback}"
-
-    def _field(self, blocks: int) -> int:
-        return 1 + (self.kernel - 1) * blocks * (blocks + 1) // 2
-
-    @property
-    def parameters(self) -> int:
-        block = self.channels * (self.kernel + 1) + self.channels * (self.channels + 1) + 2 * self.channels
-        return (self.features + 1) * self.channels + self.blocks * block
-
-    @property
-    def multiply_adds(self) -> int:
-        """Of one window."""
-        a_bar = self.features * self.channels + self.blocks * self.channels * (self.kernel + self.channels)
-        return self.lookback * a_bar
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Everything that the weights' sizes depend on."""
-
-    features: int
-    lookbacks: Mapping[str, int]  # the base timeframe first
-    is_recent: bool = True
-
-    @property
-    def encodings(self) -> tuple[Encoding, ...]:
-        return tuple(Encoding(name, self.features, bars) for name, bars in self.lookbacks.items())
-
-    @property
-    def fused(self) -> int:
-        return sum(2 * each.channels for each in self.encodings)
-
-    @property
-    def hidden(self) -> int:
-        return ceil(sqrt(self.fused))
-
-    def layers(self) -> list["Layer"]:
-        """Row by row, of one ticker's decision."""
-        m, z = self.hidden, self.fused
-        return [
-            *(Layer(f"encoder {each.timeframe}", each.text, each.parameters, each.multiply_adds)
-              for each in self.encodings),
-            _dense("fusion", z, m, m),
-            _dense("gate", 2 * m, 2 * m),
-            _dense("value", 2 * m, m, 1),
-            _dense("advantage", 2 * m, m, ACTIONS),
-        ]  # fmt: skip
-
-    @property
-    def parameters(self) -> int:
-        return sum(layer.parameters for layer in self.layers())
-
-    @property
-    def multiply_adds(self) -> int:
-        return sum(layer.multiply_adds for layer in self.layers())
-
-
-class Layer(NamedTuple):
-    """A row of the table that `--fn build_model` prints."""
-
-    name: str
-    sizes: str
-    parameters: int
-    multiply_adds: int
-
-
-def _dense(name: str, *sizes: int) -> Layer:
-    steps = list(pairwise(sizes))
-    return Layer(
-        name,
-        " -> ".join(map(str, sizes)),
-        sum((wide + 1) * to for wide, to in steps),
-        sum(wide * to for wide, to in steps),
-    )
 
 
 # --- layers -----------------------------------------------------------------------------------------------

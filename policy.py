@@ -17,9 +17,10 @@ from torch.nn import functional
 import fast
 from block import one_thread_each
 from lessons import Lessons, Rows
-from network import ACTIONS, HOLD, DuelingDoubleDQN
+from network import DuelingDoubleDQN
 from rulebook import tables
 from rulebook.outcomes import net_r
+from sizes import ACTIONS, HOLD
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

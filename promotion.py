@@ -8,10 +8,10 @@ same bars. It must be strictly better than the winner, more than any baseline ea
     a deflated Sharpe ratio that knows how many candidates were tried.
 
 The bound is a bootstrap-t (Efron and Tibshirani 1993, 12.5), its reach the larger of the one-sided and of the
-symmetric quantile (Hall 1988). Measured on 50 days without an edge, 3,000 or more series each, at this level: a plain
-percentile interval stands above zero for 1.0 % of normal days, 1.3 % of t(3) and 2.7 % of exponential ones
-with the long tail below; this one for 0.2, 0.1 and 0.5 %. Whether a winner may trade live is another matter,
-for a gate: winner_min_avg_reward. Pure; knows no file, no market and no network.
+symmetric quantile (Hall 1988). Measured on 50 days without an edge, 3,000 or more series each, at this level:
+a plain percentile interval stands above zero for 1.0 % of normal days, 1.3 % of t(3) and 2.7 % of exponential
+ones with the long tail below; this one for 0.2, 0.1 and 0.5 %. Whether a winner may trade live is another
+matter, for a gate: winner_min_avg_reward. Pure; knows no file, no market and no network.
 """
 
 import math

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 import fast
 from backtest import closed_trades
 from lessons import Lessons, Rows
-from network import HOLD
 from rulebook.trades import ClosedTrade
+from sizes import HOLD
 
 NO_TRADE = -1
 COLUMNS = {

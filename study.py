@@ -18,7 +18,6 @@ from facts import read_calendar, read_tariff
 from features import NAMES
 from lessons import Lessons, Rows, Split, split, surprising
 from market import Hours, Market, load
-from network import Shape
 from nse import kept_industries
 from outcome import DataError
 from panel import panel
@@ -27,6 +26,7 @@ from processed import load as load_columns
 from rulebook.bars import MINUTES
 from sessions_grid import Grid
 from settings import Settings
+from sizes import Shape
 
 FACTS = Path(__file__).resolve().parent / "config"
 Telling = Callable[[str], None]

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from backtest import Span
     from market import Market
-    from network import DuelingDoubleDQN, Shape
+    from network import DuelingDoubleDQN
     from rulebook.rules import Rules
+    from sizes import Shape
     from training import Populated, Workshop
 
 log = logging.getLogger("train")
@@ -98,7 +99,7 @@ def build_model(cfg: "Mapping[str, Any]") -> "DuelingDoubleDQN":
 def shape_of(timeframes: "Sequence[str]", lookbacks: "Mapping[str, int]", feature_version: int) -> "Shape":
     """The base timeframe first, whatever the order in the file."""
     from features import NAMES
-    from network import Shape
+    from sizes import Shape
 
     in_order = sorted(timeframes, key=lambda name: MINUTES[name])
     return Shape(len(NAMES[feature_version]), {name: lookbacks[name] for name in in_order})

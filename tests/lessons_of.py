@@ -6,8 +6,8 @@ from certify import FACTS, MADE, RULES, lessons_of
 from facts import read_calendar
 from features import NAMES
 from lessons import Lessons
-from network import Shape
 from planted import Kind, market
+from sizes import Shape
 
 CALENDAR, ORIGIN = read_calendar(FACTS), MADE
 SMALL_SHAPE = Shape(len(NAMES[2]), {"5m": 16, "15m": 8})

@@ -42,17 +42,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "panel": PLAIN | {"processed"},
     "kernels": set(),
     "block": {"fast", "kernels"},
-    "network": {"block"},
-    "lessons": PLAIN | {"fast", "features", "market", "network", "panel", "rulebook"},
-    "replay": {"backtest", "fast", "lessons", "network", "rulebook"},
-    "learner": {"block", "features", "lessons", "network", "policy", "replay"},
-    "policy": {"block", "fast", "lessons", "network", "rulebook"},
+    "sizes": set(),
+    "network": {"block", "sizes"},
+    "lessons": PLAIN | {"fast", "features", "market", "panel", "rulebook", "sizes"},
+    "replay": {"backtest", "fast", "lessons", "rulebook", "sizes"},
+    "learner": {"block", "features", "lessons", "network", "policy", "replay", "sizes"},
+    "policy": {"block", "fast", "lessons", "network", "rulebook", "sizes"},
     "fitting": {"learner", "lessons", "policy"},
     "looks_picture": {"fitting"},
     "study": PLAIN
     | FACTS
-    | {"backtest", "fast", "features", "lessons", "market", "network", "nse", "panel", "processed"}
-    | {"sessions_grid", "settings"},
+    | {"backtest", "fast", "features", "lessons", "market", "nse", "panel", "processed"}
+    | {"sessions_grid", "settings", "sizes"},
     "training": PLAIN
     | {"checkpoint", "fast", "files", "fitting", "learner", "looks_picture", "network", "policy", "replay"}
     | {"study"},
@@ -63,11 +64,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"reference"}
     | {"backtest", "candle_store", "cells", "evaluation", "experiments", "fast", "features", "fitting"}
     | {"learner", "lessons", "market", "network", "panel", "planted", "policy", "processed", "promotion"}
-    | {"sessions_grid"},
+    | {"sessions_grid", "sizes"},
     "judging": PLAIN
     | {"checkpoint", "evaluation", "experiments", "network", "policy", "promotion", "study", "training"}
     | {"winner"},
-    "ml": {"learner", "network", "policy", "processed", "replay", "settings", "study"},
+    "ml": {"learner", "network", "policy", "processed", "replay", "settings", "sizes", "study"},
     "learning": PLAIN
     | {"cells", "certify", "checkpoint", "cli", "judging", "learner", "settings", "study", "training"}
     | {"winner"},
@@ -142,7 +143,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "market",
         "network",
     }
-    | {"policy", "replay", "report", "rulebook", "settings", "strategies", "study", "training"},
+    | {"policy", "replay", "report", "rulebook", "settings", "sizes", "strategies", "study", "training"},
     "trade": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
     "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
 }

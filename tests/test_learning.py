@@ -12,7 +12,7 @@ from block import one_thread_each  # noqa: E402
 from features import mirror  # noqa: E402
 from learner import GIVEN, Recipe, Trainer, double_q, mirrored  # noqa: E402
 from lessons import embargo_days, split  # noqa: E402
-from network import DuelingDoubleDQN, Shape  # noqa: E402
+from network import DuelingDoubleDQN  # noqa: E402
 from outcome import DataError  # noqa: E402
 from planted import BARS  # noqa: E402
 from policy import (  # noqa: E402
@@ -26,6 +26,7 @@ from policy import (  # noqa: E402
     score,
 )
 from rulebook.outcomes import NO_TRADE  # noqa: E402
+from sizes import Shape  # noqa: E402
 from tests.lessons_of import SMALL_SHAPE as SHAPE  # noqa: E402
 from tests.lessons_of import small_lessons  # noqa: E402
 

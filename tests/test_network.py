@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from network import ACTIONS, STEEPEST, DuelingDoubleDQN, Encoder, Encoding, Shape  # noqa: E402
+from network import STEEPEST, DuelingDoubleDQN, Encoder  # noqa: E402
+from sizes import ACTIONS, Encoding, Shape  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SMALL = Shape(5, {"5m": 16, "15m": 8})

@@ -11,9 +11,10 @@ from block import one_thread_each  # noqa: E402
 from fitting import PATIENCE, Fitting, Look, judged  # noqa: E402
 from learner import Recipe, Trainer  # noqa: E402
 from lessons import split  # noqa: E402
-from network import HOLD, DuelingDoubleDQN  # noqa: E402
+from network import DuelingDoubleDQN  # noqa: E402
 from policy import Manner, said, score  # noqa: E402
 from replay import Place, ReplayMemory, Transition, backtrace, explored, replayed  # noqa: E402
+from sizes import HOLD  # noqa: E402
 from tests.lessons_of import SMALL_SHAPE, small_lessons  # noqa: E402
 
 pytestmark = pytest.mark.torch
