@@ -404,32 +404,43 @@ def test_an_object_that_cannot_be_shown_hurts_nobody(desk):
     assert CANARY not in desk.text()
 
 
-def test_every_line_is_one_json_document_whatever_it_holds(desk):
-    texts = ["\ud800 lone", "nul \0", "line \u2028 separator", "emoji \U0001f600", '"quoted"', "a\nb"]
-    for text in texts:
-        log.info("%s", text, extra={"nan": float("nan"), "inf": float("inf"), "at": desk.clock.at})
-
-    lines = desk.path.read_bytes().split(b"\n")[:-1]
-    assert texts == [json.loads(line, parse_constant=pytest.fail)["message"] for line in lines]
-
-
-def test_two_processes_share_the_file_of_the_day_without_tearing_lines(tmp_path):
-    script = """
-import logging, sys
+# In a process of its own: pytest keeps what is logged in this one, and half a surrogate pair cannot be reported.
+WRITER = """
+import json, logging, sys
 from pathlib import Path
 import clock, logs
-logs.configure(clock.SystemClock(), folder=Path(sys.argv[1]), level=logging.INFO)
-for number in range(300):
-    logging.info("x" * (number * 7 % 900))
+the_clock = clock.SystemClock()
+logs.configure(the_clock, folder=Path(sys.argv[1]), level=logging.INFO)
+for text in json.load(sys.stdin):
+    logging.info("%s", text, extra={"nan": float("nan"), "inf": float("inf"), "at": the_clock.now()})
 """
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    writers = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(3)]
-    codes = [writer.wait(timeout=30) for writer in writers]
-    lines = [json.loads(line) for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
 
-    assert codes == [0, 0, 0]
-    assert len(lines) == 900
-    assert len({line["run_id"] for line in lines}) == 3
+
+def written_by_processes(folder, texts, count):
+    command = [sys.executable, "-c", WRITER, str(folder)]
+    writers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    for writer in writers:
+        writer.stdin.write(json.dumps(texts).encode())
+        writer.stdin.close()
+    assert [0] * count == [writer.wait(timeout=30) for writer in writers]
+    lines = [line for path in folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1]]
+    return [json.loads(line, parse_constant=pytest.fail) for line in lines]
+
+
+def test_every_line_is_one_json_document_whatever_it_holds(tmp_path):
+    texts = ["\ud800 lone", "nul \0", "line \u2028 separator", "emoji \U0001f600", '"quoted"', "a\nb"]
+
+    assert texts == [line["message"] for line in written_by_processes(tmp_path, texts, count=1)]
+
+
+def test_processes_share_the_file_of_the_day_without_tearing_lines(tmp_path):
+    lines = written_by_processes(tmp_path, ["x" * (number * 7 % 900) for number in range(300)], count=3)
+
+    assert 900 == len(lines)
+    assert 3 == len({line["run_id"] for line in lines})
 
 
 def test_what_libraries_hang_on_a_record_for_themselves_is_left_out(desk):
