@@ -26,7 +26,7 @@ demo: setup ## the main job with no account, on the local exchange
 	@exit 1
 
 test: setup ## run the test suite
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 # For one test: the broker's JavaScript client beside our exchange. By its lock; no script of a package runs.
 javascript: ## fetch that client, if you have node and npm

@@ -54,9 +54,9 @@ SPLIT = Split(np.arange(16, 170), np.arange(170, 200), np.arange(200, DAYS))
 STRONG_BP, WEAK_BP = 70.0, 45.0
 LEVEL, RESAMPLES = 0.90, 2_000  # one-sided, of a share
 LEARNING = (
-    "rulebook", "block", "certify", "evaluation", "fast", "features", "fitting", "kernels", "learner",
-    "lessons", "market", "network", "panel", "planted", "policy", "processed", "promotion", "reference",
-    "replay", "sessions_grid",
+    "rulebook", "block", "certify", "descent", "evaluation", "fast", "features", "fitting", "kernels",
+    "learner", "lessons", "market", "network", "panel", "planted", "policy", "processed", "promotion",
+    "reference", "replay", "sessions_grid", "sizes",
 )  # fmt: skip
 
 

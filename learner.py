@@ -17,7 +17,7 @@ days only.
 
 A step is cut into parts of about PART windows, which threads work off; their gradients are added in the
 parts' order, and every random number comes from the seed, the step and the part. So a training that was
-broken off goes on bit for bit with weights, target and optimizer alone, and more cores change but the time.
+broken off goes on bit for bit with weights, target and moments alone, and more cores change but the time.
 """
 
 import math
@@ -33,6 +33,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from block import one_thread_each
+from descent import Descent
 from features import NAMES, Mirror, mirror
 from lessons import Batch, Lessons, Rows, Split
 from network import DuelingDoubleDQN
@@ -101,7 +102,7 @@ class _Part(NamedTuple):
 
 
 class Trainer:
-    """The state of a training: weights, their copy, the optimizer."""
+    """The state of a training: weights, their copy, how they have moved."""
 
     def __init__(
         self,
@@ -114,9 +115,7 @@ class Trainer:
         self.network, self.lessons, self.recipe = network, lessons, recipe
         self.step = 0
         self.memory: ReplayMemory | None = None
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-        )
+        self._descent = Descent(list(network.parameters()), recipe.weight_decay, recipe.clip)
         self.target = DuelingDoubleDQN(network.shape)
         self._mirror = mirror(version_of(network.shape.features))
         self._rates = _dropout_rates(network.shape, recipe)
@@ -134,19 +133,15 @@ class Trainer:
                 yield self._step(pool)
 
     def _step(self, pool: ThreadPoolExecutor) -> Told:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
         if self.step == self.recipe.steps or self.step % self.recipe.target_every == 0:
             self._renew_target()
         teach = self._taught if self.step < self.recipe.steps else self._bootstrapped
         parts = list(pool.map(lambda part: part(), teach()))
-        for number, parameter in enumerate(self.network.parameters()):
-            parameter.grad = torch.stack([part.slopes[number] for part in parts]).sum(0)
-        gradient = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        self.optimizer.step()
+        slopes = [torch.stack(each).sum(0) for each in zip(*(part.slopes for part in parts), strict=True)]
+        gradient = self._descent.step(slopes, self._rate())
         self.step += 1
         losses, sums, mosts = ([part[n] for part in parts] for n in (1, 2, 3))
-        return Told(self.step, sum(losses), float(gradient), sum(sums) / len(parts), max(mosts))
+        return Told(self.step, sum(losses), gradient, sum(sums) / len(parts), max(mosts))
 
     def _rate(self) -> float:
         """Up over the first steps, down along a cosine; the bootstrap goes on at a tenth."""
@@ -275,23 +270,14 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "target": self.target.state_dict(),
-            "moments": {
-                f"{number}/{name}": value
-                for number, each in self.optimizer.state_dict()["state"].items()
-                for name, value in each.items()
-            },
+            "moments": self._descent.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for place, value in state["moments"].items():
-            number, name = place.split("/")
-            moments.setdefault(int(number), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]  # of the recipe
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._descent.restore(state["moments"])
         self.memory = None
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 import fast
 from block import one_thread_each
@@ -26,7 +25,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MARGINS = tuple(round(0.05 * n, 2) for n in range(31))  # of R, above HOLD
 WINDOWS_AT_ONCE = 64  # they and what becomes of them fit into the cache of one core
-FITTING_STEPS = 60
+FITTING_STEPS, FITTED, CURVE_LEAST = 60, 1e-9, 1e-9
+STEEPNESS_LEAST = 1e-3  # answers that say nothing; the temperature is then 1,000
+TINY = 1e-300
 TRADES_LEAST = 10  # on validation, for a margin to be believed
 
 
@@ -144,29 +145,38 @@ def best_margin(lessons: Lessons, days: Ints, q: Floats, calibration: Calibratio
 def calibrated(lessons: Lessons, rows: Rows, q: Floats) -> Calibration:
     """By likelihood of what turned out best; of bars at which anything was allowed."""
     answers, best = _what_was_best(lessons, rows, q)
-    log_temperature = torch.zeros(1, requires_grad=True)
-    hold = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [log_temperature, hold], max_iter=FITTING_STEPS, line_search_fn="strong_wolfe"
-    )
+    seen = np.stack([answers, np.broadcast_to(np.arange(ACTIONS) == HOLD, answers.shape)], axis=-1)
+    weights = np.array([1.0, 0.0])
+    for _ in range(FITTING_STEPS):
+        sure, slope, curve = _likelihood(seen, best, weights)
+        step = np.linalg.solve(curve + CURVE_LEAST * np.eye(2), slope)
+        while not _likelihood(seen, best, weights - step)[0] <= sure and np.abs(step).max() > FITTED:
+            step /= 2
+        if np.abs(step).max() <= FITTED:
+            break
+        weights -= step
+    temperature = 1 / max(weights[0], STEEPNESS_LEAST)
+    return Calibration(float(temperature), float(weights[1] * temperature))
 
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        raised = answers + torch.cat([torch.zeros(HOLD), hold])
-        found = functional.cross_entropy(raised / log_temperature.exp(), best)
-        torch.autograd.backward(found)
-        return found
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch has not typed this one
-    return Calibration(float(log_temperature.detach().exp()), float(hold.detach()))
+def _likelihood(seen: Floats, best: Ints, weights: Floats) -> tuple[float, Floats, Floats]:
+    """Of what was best, negative and its mean; how it slopes and how it curves (it is convex)."""
+    raised = seen @ weights
+    chance = np.exp(raised - raised.max(axis=1, keepdims=True))
+    chance /= chance.sum(axis=1, keepdims=True)
+    here = np.arange(len(best))
+    mean = np.einsum("na,nak->nk", chance, seen)
+    slope = (mean - seen[here, best]).mean(axis=0)
+    curve = np.einsum("na,nak,nal->kl", chance, seen, seen) / len(best) - mean.T @ mean / len(best)
+    return float(-np.log(np.maximum(chance[here, best], TINY)).mean()), slope, curve
 
 
 def reliability(lessons: Lessons, rows: Rows, q: Floats, calibration: Calibration, bins: int = 10) -> Floats:
     """By tenth of confidence: decisions, their mean confidence, and the share of them that was best."""
     answers, best = _what_was_best(lessons, rows, q)
-    sure = calibration.probabilities(answers.numpy())
+    sure = calibration.probabilities(answers)
     chosen = sure.argmax(axis=-1)
-    confidence, right = sure.max(axis=-1), chosen == best.numpy()
+    confidence, right = sure.max(axis=-1), chosen == best
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     count = np.bincount(place, minlength=bins)
     sums = [np.bincount(place, weights=each, minlength=bins) for each in (confidence, right)]
@@ -179,8 +189,8 @@ def calibration_error(curve: Floats) -> float:
     return float((count * np.abs(curve[:, 1] - curve[:, 2])).sum() / max(count.sum(), 1))
 
 
-def _what_was_best(lessons: Lessons, rows: Rows, q: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+def _what_was_best(lessons: Lessons, rows: Rows, q: Floats) -> tuple[Floats, Ints]:
     known = lessons.is_known_at(rows).all(axis=0)
     r = np.moveaxis(lessons.outcomes.r[:, rows], 0, -1)[known]
     earned = np.concatenate([r, np.zeros((len(r), ACTIONS - HOLD), r.dtype)], axis=-1)
-    return torch.from_numpy(q[known]).float(), torch.from_numpy(earned.argmax(axis=-1))
+    return q[known].astype(np.float64), earned.argmax(axis=-1)

@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": {"block", "sizes"},
     "lessons": PLAIN | {"fast", "features", "market", "panel", "rulebook", "sizes"},
     "replay": {"backtest", "fast", "lessons", "rulebook", "sizes"},
-    "learner": {"block", "features", "lessons", "network", "policy", "replay", "sizes"},
+    "descent": set(),
+    "learner": {"block", "descent", "features", "lessons", "network", "policy", "replay", "sizes"},
     "policy": {"block", "fast", "lessons", "network", "rulebook", "sizes"},
     "fitting": {"learner", "lessons", "policy"},
     "looks_picture": {"fitting"},
@@ -159,7 +160,9 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
     **{name: {"numpy"} for name in ("planted", "panel", "lessons")},
     "kernels": {"numpy"},
-    **{name: {"torch"} for name in ("block", "network")},  # whoever imports it is about to learn or to decide
+    **{
+        name: {"torch"} for name in ("block", "descent", "network")
+    },  # whoever imports it is about to learn or to decide
     **{name: {"numpy"} for name in ("replay", "reference", "yardsticks")},
     "ml": {"torch"},
     **{name: {"numpy", "torch"} for name in ("learner", "policy", "fitting", "training", "certify")},
@@ -190,6 +193,7 @@ TOO_SHORT = {
     "kite/inbox.py": "one question, and threads meet in it",
     "dashboard.py": "its pages come with a later version",
     "looks_picture.py": "a picture, and nothing to merge it with",
+    "descent.py": "one step, and it must not be mixed with what is taught",
     **{
         f"strategies/{name}.py": "a strategy is as long as its idea"
         for name in ("stay_out", "buy_and_hold", "sma_cross", "random_policy")

@@ -410,23 +410,19 @@ import json, logging, sys
 from pathlib import Path
 import clock, logs
 the_clock = clock.SystemClock()
-logs.configure(the_clock, folder=Path(sys.argv[1]), level=logging.INFO)
-for text in json.load(sys.stdin):
+logs.configure(the_clock, folder=Path(sys.argv[2]), level=logging.INFO)
+for text in json.loads(Path(sys.argv[1]).read_text()):
     logging.info("%s", text, extra={"nan": float("nan"), "inf": float("inf"), "at": the_clock.now()})
 """
 
 
-def written_by_processes(folder, texts, count):
-    command = [sys.executable, "-c", WRITER, str(folder)]
-    writers = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        for _ in range(count)
-    ]
-    for writer in writers:
-        writer.stdin.write(json.dumps(texts).encode())
-        writer.stdin.close()
+def written_by_processes(folder: Path, texts: list[str], count: int) -> list[dict[str, Any]]:
+    asked, logs_folder = folder / "texts.json", folder / "logs"
+    asked.write_text(json.dumps(texts))
+    command = [sys.executable, "-c", WRITER, str(asked), str(logs_folder)]
+    writers = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(count)]
     assert [0] * count == [writer.wait(timeout=30) for writer in writers]
-    lines = [line for path in folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1]]
+    lines = [line for path in logs_folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1]]
     return [json.loads(line, parse_constant=pytest.fail) for line in lines]
 
 
