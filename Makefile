@@ -9,7 +9,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bootstrap demo test javascript lint types bench fetch train paper live go-live dashboard doctor clean lock schema
+.PHONY: help setup bootstrap demo test javascript lint types bench fetch train paper live go-live dashboard doctor clean lock schema extra-tune
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ doctor: setup ## what is missing, and how to mend it
 
 schema: setup ## write config/config.schema.json from settings.py
 	@$(RUN) -c "import json, settings; print(json.dumps(settings.json_schema(), indent=2))" > config/config.schema.json
+
+extra-tune: setup ## what train.py --fn tune and --backend ray need
+	@$(RUN) -m pip install --disable-pip-version-check --no-input --quiet --require-hashes -r requirements-tune.txt
 
 lock: setup ## resolve requirements*.in anew into the hash locks
 	@$(RUN) tools/lock.py

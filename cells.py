@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,7 +63,7 @@ def done(
     """Every cell's result, in the cells' order."""
     paths = [folder / f"{key_of(work, cell, sources)}.json" for cell in cells]
     missing = [number for number, path in enumerate(paths) if _read(path) is None]
-    told(f"{work.__name__}: {len(cells)} cells, {len(cells) - len(missing)} of them done before")
+    told(f"{_named(work).__name__}: {len(cells)} cells, {len(cells) - len(missing)} of them done before")
     folder.mkdir(parents=True, exist_ok=True)
     for count, (place, result) in enumerate(backend.results(work, [cells[n] for n in missing]), 1):
         number = missing[place]
@@ -73,7 +74,9 @@ def done(
 
 
 def key_of(work: Work, cell: Any, sources: str) -> str:
-    text = json.dumps([work.__module__, work.__qualname__, _plain(cell), sources], sort_keys=True)
+    """Where a work's inputs lie (the arguments of a partial) is not what they are, and no part of it."""
+    named = _named(work)
+    text = json.dumps([named.__module__, named.__qualname__, _plain(cell), sources], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -81,6 +84,10 @@ def sources_hash(names: Iterable[str]) -> str:
     """Of these files and folders of ours."""
     paths = [path for name in names for path in sorted((ROOT / name).rglob("*.py")) or [ROOT / f"{name}.py"]]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def _named(work: Work) -> Any:
+    return work.func if isinstance(work, partial) else work
 
 
 def _plain(cell: Any) -> Any:

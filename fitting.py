@@ -28,6 +28,11 @@ from policy import (
     score,
 )
 
+# What a taught network depends on beside its lessons' candles, rules and settings.
+SOURCES = (
+    "rulebook", "block", "descent", "fast", "features", "fitting", "kernels", "learner", "lessons", "market",
+    "network", "panel", "policy", "processed", "replay", "sessions_grid", "sizes",
+)  # fmt: skip
 PATIENCE = 6
 LOOKS = 12  # in a whole training
 
@@ -106,7 +111,7 @@ class Fitting:
 
     def _look(self) -> None:
         lessons, network = self.trainer.lessons, self.trainer.network
-        q = q_of(network, lessons, self._rows)
+        q = q_of(network, lessons, self._rows, self.trainer.threads)
         calibration = calibrated(lessons, self._rows, q)
         margin, found = best_margin(lessons, self._days, q, calibration)
         error = calibration_error(reliability(lessons, self._rows, q, calibration))
@@ -143,7 +148,7 @@ def judged(fitting: Fitting, rows: Rows) -> tuple[Score, float]:
     """What the best weights earn at other decisions, and how far their confidence is from the truth there."""
     lessons, network = fitting.trainer.lessons, fitting.trainer.network
     network.load_state_dict(fitting.best.weights)
-    q, manner = q_of(network, lessons, rows), manner_of(network)
+    q, manner = q_of(network, lessons, rows, fitting.trainer.threads), manner_of(network)
     days = np.unique(lessons.market.table.day[rows])
     found = score(lessons, days, said(lessons, rows, q, manner))
     return found, calibration_error(reliability(lessons, rows, q, manner.calibration))

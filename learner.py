@@ -123,12 +123,12 @@ class Trainer:
         self._all_rows = rows = lessons.rows_of(split.training)
         self._rows = rows[known[rows].any(1)]
         self._hot_rows = rows[(known & lessons.hot)[rows].any(1)]
-        self._threads = threads or os.cpu_count() or 1
+        self.threads = threads or os.cpu_count() or 1
         scale_features(network, lessons, split)
 
     def steps(self, until: int) -> Iterator[Told]:
         """Teach, step after step."""
-        with one_thread_each(), ThreadPoolExecutor(self._threads, "teach") as pool:
+        with one_thread_each(), ThreadPoolExecutor(self.threads, "teach") as pool:
             while self.step < until:
                 yield self._step(pool)
 
@@ -159,7 +159,7 @@ class Trainer:
         """What the copy does in the training days; the same, whenever it is asked again."""
         if self.memory is None:
             renewed = max(self.recipe.steps, self.step // self.recipe.target_every * self.recipe.target_every)
-            q = q_of(self.target, self.lessons, self._all_rows, self._threads)
+            q = q_of(self.target, self.lessons, self._all_rows, self.threads)
             asked = said(self.lessons, self._all_rows, q, Manner())
             rng = np.random.default_rng([self.recipe.seed, renewed])
             chance = self.recipe.epsilon(renewed)

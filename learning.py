@@ -8,16 +8,19 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import cli
 from clock import Clock
 
 if TYPE_CHECKING:
+    from cells import Backend
     from judging import Judged
     from learner import Recipe, Told
     from settings import Settings
     from training import Workshop
+    from walking import Walker
 
 log = logging.getLogger("train")
 PACE_EVERY_S = 10.0
@@ -61,6 +64,10 @@ def _recipe(run: cli.Run) -> "Recipe":
     args = run.args
     asked = {"batch": args.batch_size, "lr": args.lr, "gamma": args.gamma, "seed": args.seed}
     recipe = GIVEN if args.recipe == "given" else Recipe()
+    if args.recipe == "tuned":
+        from tuning import BEST, tuned_recipe
+
+        recipe = tuned_recipe(recipe, run.settings.paths.checkpoints / BEST)
     if args.steps:  # shared between its two parts as the recipe does
         share = recipe.steps / (recipe.steps + recipe.bootstrapped)
         first = max(1, round(args.steps * share))
@@ -209,16 +216,67 @@ def _beside(found: "Judged") -> str:
     return "\n".join([*rows, found.evaluation.random_said])
 
 
+# --- folds and seeds --------------------------------------------------------------------------------------
+
+
+def walk_forward(run: cli.Run) -> cli.Answer:
+    found = _walker(run).walk(_recipe(run))
+    rows = [f"{'days':<26}{'trades':>8}{'worst':>10}{'median':>10}{'best':>10}  R a day, over seeds"]
+    for (first, last), earned, trades in zip(found.blocks, found.r_a_day, found.trades, strict=True):
+        low, middle, high = min(earned), median(earned), max(earned)
+        rows.append(f"{first} to {last}{sum(trades):>10,}{low:>+10.3f}{middle:>+10.3f}{high:>+10.3f}")
+    rows.append(f"score {found.score:+.3f}: of each seed the fold at the worst quartile, of those the median")
+    return cli.Answer({**asdict(found), "score": found.score}, "\n".join(rows))
+
+
+def tune(run: cli.Run) -> cli.Answer:
+    import tuning
+
+    folder = run.settings.paths.checkpoints
+    found = tuning.tune(_walker(run), _recipe(run), run.args.trials, folder, log.info)
+    changes = ", ".join(f"{name} {value:.4g}" for name, value in found.changes.items())
+    lines = [
+        f"{found.trials} trials, {found.given_up} of them given up early",
+        f"the recipe as it stands: {found.score_before:+.3f} R a day; the best: {found.score:+.3f}",
+        changes,
+        "teach by it with: python train.py --recipe tuned",
+    ]
+    return cli.Answer(asdict(found), "\n".join(lines))
+
+
+def _walker(run: cli.Run) -> "Walker":
+    from study import study
+    from walking import Place, Walker
+
+    place = Place(str(run.config_path.resolve()), max_loss_r(run))
+    found = study(run.settings, place.max_loss_r, log.info)
+    return Walker(found, place, run.args.folds, run.args.seeds, _cells_folder(run), _backend(run), log.info)
+
+
+def _cells_folder(run: cli.Run) -> Path:
+    return run.settings.paths.checkpoints / "cells"
+
+
+def _backend(run: cli.Run) -> "Backend":
+    """Here, or on a cluster; nothing else knows which."""
+    from cells import Local
+    from cluster import Cluster
+
+    jobs = run.args.jobs or os.cpu_count() or 1
+    return Cluster(run.args.ray_address, jobs) if run.args.backend == "ray" else Local(jobs)
+
+
+# --- the certificate --------------------------------------------------------------------------------------
+
+
 def certify(run: cli.Run) -> cli.Answer:
     """The learner, on markets of our own."""
     import certify as certificate
-    from cells import Local
 
     args, recipe = run.args, _recipe(run)
     asked = certificate.Asked(
         args.kinds, (certificate.STRONG_BP, certificate.WEAK_BP), args.markets,
         args.seeds, args.removed, recipe.steps, recipe.bootstrapped,
     )  # fmt: skip
-    jobs = args.jobs or os.cpu_count() or 1
-    rows = certificate.certificate(asked, run.settings.paths.checkpoints / "cells", Local(jobs), log.info)
+    rows = certificate.certificate(asked, _cells_folder(run), _backend(run), log.info)
     return cli.Answer({"rows": [asdict(row) for row in rows]}, certificate.table(rows))

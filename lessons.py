@@ -127,6 +127,23 @@ def split(lessons: Lessons, shape: Shape, holdout: Sequence[int]) -> Split:
     apart = embargo_days(lessons, shape)
     near = (usable >= held[0] - apart) & (usable <= held[-1] + apart) if len(held) else usable < 0
     free = usable[~near]
+    return _parted(free, held, apart)
+
+
+def walks(lessons: Lessons, shape: Shape, before: int, count: int) -> list[Split]:
+    """The days before that one (a number) as so many folds: the later half is cut into blocks, each to be
+    held out from what is taught on all days before it, less an embargo."""
+    usable = lessons.usable(shape)
+    apart = embargo_days(lessons, shape)
+    usable = usable[usable < before - apart]
+    blocks = np.array_split(usable[len(usable) // 2 :], count)
+    if not all(len(block) for block in blocks):
+        raise DataError(f"{len(usable)} days before the holdout are too few for {count} folds; ask for fewer")
+    return [_parted(usable[usable < block[0] - apart], block, apart) for block in blocks]
+
+
+def _parted(free: Ints, held: Ints, apart: int) -> Split:
+    """Days to learn from in two: the latest are for validation."""
     for_validation = ceil(VALIDATION_SHARE * len(free))
     if len(free) - for_validation < DAYS_LEAST:
         raise DataError(

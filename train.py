@@ -60,17 +60,29 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--seed", type=flags.whole(0, 2**32 - 1), metavar="N", help="of weights and draws (default: 0)"
     )
     parser.add_argument(
-        "--recipe", choices=("default", "given"), default="default",
-        help="numbers of training: the ones that pass the certificate, or those of the specification",
+        "--recipe", choices=("default", "given", "tuned"), default="default",
+        help="numbers of training: the shipped ones, those of the specification, or what --fn tune found",
     )  # fmt: skip
     parser.add_argument("--checkpoint-path", metavar="PATH", help="go on from this model, and write it")
+    parser.add_argument(
+        "--strategy",
+        metavar="NAME",
+        help="for backtest: a name in strategies/ (default: sma_cross), or the path of your own file",
+    )
+    _add_flags_of_many(parser)
+
+
+def _add_flags_of_many(parser: argparse.ArgumentParser) -> None:
+    """Of what teaches many networks: certify, walk_forward, tune."""
     parser.add_argument(
         "--kinds", type=flags.some_of(*EDGES), default=EDGES, metavar="A,B",
         help=f"for certify: of {', '.join(EDGES)} (default: all)",
     )  # fmt: skip
     for name, default, what in (
         ("--markets", 3, "for certify: planted markets of each kind and strength"),
-        ("--seeds", 3, "for certify: networks taught in each"),
+        ("--seeds", 3, "for certify, walk_forward and tune: networks taught in each market or fold"),
+        ("--folds", 4, "for walk_forward and tune: blocks of days, each held out once"),
+        ("--trials", 30, "for tune: recipes to try, those of earlier runs included"),
         ("--removed", 20, "for certify: markets with the edge removed"),
     ):
         parser.add_argument(
@@ -80,9 +92,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=flags.whole(1, 1024), metavar="N", help="processes side by side (default: one a core)"
     )
     parser.add_argument(
-        "--strategy",
-        metavar="NAME",
-        help="for backtest: a name in strategies/ (default: sma_cross), or the path of your own file",
+        "--backend", choices=("local", "ray"), default="local",
+        help="where certify, walk_forward and tune work: processes here, or tasks of Ray",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="of a running Ray cluster (default: one for this run)"
     )
 
 
@@ -266,7 +280,6 @@ def _settings_hash(run: cli.Run) -> str:
 
 
 EDGES = ("shock", "reversion", "lead")  # planted.Kind, which needs numpy
-LEARNER = "the learner"
 
 PROGRAM = cli.Program(
     name="train",
@@ -322,8 +335,8 @@ PROGRAM = cli.Program(
         ),
         cli.Task("certify", "score the learner on markets with a known edge", learning.certify),
         cli.Task("roll_holdout", "freeze a rolling holdout to dates", learning.roll_holdout, exclusive=True),
-        cli.Task("walk_forward", "folds and seeds, here or on a cluster", cli.later(LEARNER)),
-        cli.Task("tune", "search hyper-parameters", cli.later(LEARNER)),
+        cli.Task("walk_forward", "score the recipe over folds and seeds", learning.walk_forward),
+        cli.Task("tune", "search a better recipe over the same folds", learning.tune, exclusive=True),
         cli.Task("rollback", "put the previous winner back", learning.rollback, exclusive=True),
     ),
     everything=(

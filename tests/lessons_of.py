@@ -14,6 +14,6 @@ SMALL_SHAPE = Shape(len(NAMES[2]), {"5m": 16, "15m": 8})
 
 
 @cache
-def small_lessons() -> Lessons:
-    """48 days of eight stocks with a strong edge."""
-    return lessons_of(market(Kind.SHOCK, 70, 5, CALENDAR, days=48), dict(SMALL_SHAPE.lookbacks), RULES)
+def small_lessons(days: int = 48) -> Lessons:
+    """So many of eight stocks with a strong edge."""
+    return lessons_of(market(Kind.SHOCK, 70, 5, CALENDAR, days=days), dict(SMALL_SHAPE.lookbacks), RULES)

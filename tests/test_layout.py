@@ -61,18 +61,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reference": {"fast", "market", "planted", "rulebook"},
     "yardsticks": {"fast", "market", "planted", "rulebook"},
     "cells": {"files"},
+    "cluster": PLAIN | {"cells"},
+    "walking": PLAIN | {"cells", "fitting", "learner", "lessons", "network", "settings", "study"},
+    "tuning": PLAIN | {"files", "learner", "walking"},
     "certify": FACTS
     | {"reference"}
     | {"backtest", "candle_store", "cells", "evaluation", "experiments", "fast", "features", "fitting"}
     | {"learner", "lessons", "market", "network", "panel", "planted", "policy", "processed", "promotion"}
-    | {"sessions_grid", "sizes"},
+    | {"sessions_grid", "sizes", "yardsticks"},
     "judging": PLAIN
     | {"checkpoint", "evaluation", "experiments", "network", "policy", "promotion", "study", "training"}
     | {"winner"},
     "ml": {"learner", "network", "policy", "processed", "replay", "settings", "sizes", "study"},
     "learning": PLAIN
-    | {"cells", "certify", "checkpoint", "cli", "judging", "learner", "settings", "study", "training"}
-    | {"winner"},
+    | {"cells", "certify", "checkpoint", "cli", "cluster", "judging", "learner", "settings", "study"}
+    | {"training", "tuning", "walking", "winner"},
     "data": PLAIN | FACTS | {"settings", "candle_store", "sessions_grid", "processed"},
     "market": PLAIN | {"rulebook", "candle_store"},
     "stats": {"rulebook"},
@@ -158,7 +161,7 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     **{name: {"numpy"} for name in ("evaluation", "promotion")},
     "market": {"numpy", "pandas"},
     **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
-    **{name: {"numpy"} for name in ("planted", "panel", "lessons")},
+    **{name: {"numpy"} for name in ("planted", "panel", "lessons", "walking")},
     "kernels": {"numpy"},
     **{
         name: {"torch"} for name in ("block", "descent", "network")
@@ -187,6 +190,7 @@ FUNCTION_LINES_MOST, ENTRY_MAIN_LINES_MOST = 50, 70
 MODULE_LINES_LEAST, MODULE_LINES_MOST = 60, 400
 # Each exception has a name and a reason.
 TOO_LONG: dict[str, str] = {}
+LOCKS = ("", "-dev", "-bench", "-tune")
 TOO_SHORT = {
     "clock.py": "one question, and nothing to merge it with",
     "outcome.py": "one question, and everything imports it",
@@ -346,7 +350,7 @@ def test_every_file_of_the_root_stands_in_the_readme_s_table():
     assert [] == [path.name for path in ROOT.glob("*.py") if f"`{path.name}`" not in readme]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"])
+@pytest.mark.parametrize("name", [f"requirements{each}.txt" for each in LOCKS])
 def test_every_line_of_a_lock_is_one_exact_version_with_hashes(name):
     text = re.sub(r"\\\n", " ", (ROOT / name).read_text())
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
@@ -357,7 +361,7 @@ def test_every_line_of_a_lock_is_one_exact_version_with_hashes(name):
     assert [] == [line[:80] for line in lines if not pinned.match(line)]
 
 
-@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in", "requirements-bench.in"])
+@pytest.mark.parametrize("name", [f"requirements{each}.in" for each in LOCKS])
 def test_every_choice_is_exact_has_a_reason_and_stands_in_its_lock(name):
     lines = [
         line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-c"))

@@ -28,6 +28,7 @@ def main() -> int:
     (ROOT / "requirements-dev.txt").write_text(compiled("requirements-dev.in"))
     # After the first, which its source names as a constraint. torch is none of the peers' packages.
     (ROOT / "requirements-bench.txt").write_text(compiled("requirements-bench.in"))
+    (ROOT / "requirements-tune.txt").write_text(compiled("requirements-tune.in"))
     return 0
 
 
