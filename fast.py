@@ -34,7 +34,7 @@ from rulebook.walk import NATURAL, walk
 from strategies import GUIDE, Strategy
 
 ROOT = Path(__file__).resolve().parent
-OURS = ("rulebook", "strategies", "features", "kernels")
+OURS = ("rulebook", "strategies", "among", "features", "kernels")
 # Whose sums may be added in any order: many numbers at once. The rules are whole numbers and stay exact.
 UNORDERED = {"kernels"}
 Ints = NDArray[np.int64]
@@ -49,7 +49,7 @@ ROOM = 1 << 16  # trades; memory that is not written is not taken
 def sources_hash() -> str:
     """Of everything that compiled code can come from."""
     folders = sorted(path for folder in OURS for path in (ROOT / folder).glob("*.py"))
-    files = [Path(__file__), ROOT / "features.py", ROOT / "kernels.py", *folders]
+    files = [Path(__file__), *(ROOT / f"{name}.py" for name in ("among", "features", "kernels")), *folders]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

@@ -18,11 +18,15 @@ fast.py compiles it, and a bar of fifty tickers takes microseconds.
     f_true_range, f_in_bar       true range over ATR; the close's place in its bar
     f_vwap, f_in_day             distance from the session's average price in ATR; place in the day's range
     f_cvd                        shares bought less sold this session, as their bars tell, over all
+    f_push                       f_returns_1 times f_volume: a move with much volume, or with little
     f_market f_sector f_breadth  mean f_returns_1 of the market and of the industry's others, and the share of
-                                 rising tickers, at that bar's close (`of_market`)
+                                 rising tickers, at that bar's close
+    f_led                        what the industry's others promise: their moves with much volume in this
+                                 session, fading, each times how this ticker has followed such moves
 
-z: less its mean, over its sample deviation, of the last `lookback` bars with this one; 0 where nothing
-varies. Sums run and are made anew once a lookback, so that no rounding piles up. All is cut off at 8.
+The last four know the other tickers and are made by among.py. z: less its mean, over its sample deviation, of
+the last `lookback` bars with this one; 0 where nothing varies. Sums run and are made anew once a lookback, so
+that no rounding piles up. All is cut off at 8.
 
 The first bars use what there is: a return that reaches before the first bar is 0, averages begin with their
 first value (TA-Lib begins with a simple mean: after 150 bars the two agree to 1e-3 of a column's range). A
@@ -42,8 +46,8 @@ OF_VERSION_1 = (
     "f_rsi_14", "f_k", "f_d", "f_j", "f_open", "f_high", "f_low", "f_close",
     "f_minutes_since_open", "f_minutes_to_close", "f_early_close",
 )  # fmt: skip
-ADDED_BY_2 = ("f_volume", "f_true_range", "f_in_bar", "f_vwap", "f_in_day", "f_cvd")
-OF_MARKET = ("f_market", "f_sector", "f_breadth")
+ADDED_BY_2 = ("f_volume", "f_true_range", "f_in_bar", "f_vwap", "f_in_day", "f_cvd", "f_push")
+OF_MARKET = ("f_market", "f_sector", "f_breadth", "f_led")
 VERSION_1 = len(OF_VERSION_1)
 NAMES: Mapping[int, tuple[str, ...]] = {1: OF_VERSION_1, 2: OF_VERSION_1 + ADDED_BY_2 + OF_MARKET}
 
@@ -161,6 +165,8 @@ def bar(state: State, s: int, bars: Bars, row: int, out: Any) -> None:
     if out.shape[1] > VERSION_1:
         flow(state, s, n, at, true_range, bars, row, out)
     score(state, s, n, at, out, row)
+    if out.shape[1] > VERSION_1:
+        out[row, 24] = cut(0.5 * out[row, 0] * out[row, VERSION_1])
     state.carried[s, CLOSE] = bars.close[row]
     state.seen[s] = n + 1
 
@@ -335,26 +341,3 @@ def place(value: float, low: float, high: float) -> float:
 
 def cut(value: float) -> float:
     return min(MOST, max(-MOST, value))
-
-
-def of_market(first: Any, is_there: Any, industry: Any, sums: Any, out: Any) -> None:
-    """Row by row and ticker by ticker: the market's mean of `first`, the industry's others', the breadth.
-
-    `sums` is room: for each industry, and for the whole market in its last row, a sum and a count.
-    """
-    for row in range(first.shape[0]):
-        rising = 0.0
-        sums[:] = 0.0
-        for s in range(first.shape[1]):
-            if is_there[row, s]:
-                rising += 1.0 if first[row, s] > 0 else 0.0
-                for group in (industry[s], -1):
-                    sums[group, 0] += first[row, s]
-                    sums[group, 1] += 1.0
-        total, count = sums[-1, 0], sums[-1, 1]
-        for s in range(first.shape[1]):
-            if is_there[row, s]:
-                others = sums[industry[s], 1] - 1
-                out[row, s, 0] = total / count
-                out[row, s, 1] = (sums[industry[s], 0] - first[row, s]) / others if others > 0 else 0.0
-                out[row, s, 2] = 2 * rising / count - 1

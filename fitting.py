@@ -30,8 +30,8 @@ from policy import (
 
 # What a taught network depends on beside its lessons' candles, rules and settings.
 SOURCES = (
-    "rulebook", "block", "descent", "fast", "features", "fitting", "kernels", "learner", "lessons", "market",
-    "network", "panel", "policy", "processed", "replay", "sessions_grid", "sizes",
+    "rulebook", "among", "block", "descent", "fast", "features", "fitting", "kernels", "learner", "lessons",
+    "market", "network", "panel", "policy", "processed", "replay", "sessions_grid", "sizes",
 )  # fmt: skip
 PATIENCE = 6
 LOOKS = 12  # in a whole training

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 import candle_store
 import fast
-from features import NAMES, OF_MARKET, Bars, history, new_state, of_market
+from among import led, new_leads, of_market
+from features import NAMES, OF_MARKET, VERSION_1, Bars, history, new_state
 from files import write_atomically
 from outcome import DataError
 from sessions_grid import NOTHING, Grid, opened_s, sorted_union
@@ -102,15 +103,19 @@ def _add_market(found: Mapping[str, Columns], recipe: Recipe) -> None:
     """The last columns: the others' bars of the same moment."""
     stamps = sorted_union(NOTHING, np.concatenate([each.opened_s for each in found.values()]))
     rows = {ticker: np.searchsorted(stamps, each.opened_s) for ticker, each in found.items()}
-    first = np.zeros((len(stamps), len(found)))
+    first, volume = np.zeros((2, len(stamps), len(found)))
     is_there = np.zeros(first.shape, np.bool_)
     for s, (ticker, each) in enumerate(found.items()):
-        first[rows[ticker], s], is_there[rows[ticker], s] = each.values[:, 0], True
+        first[rows[ticker], s], volume[rows[ticker], s] = each.values[:, 0], each.values[:, VERSION_1]
+        is_there[rows[ticker], s] = True
     names = [recipe.industries.get(ticker, ticker) for ticker in found]  # unknown: an industry of its own
-    kinds, industry = np.unique(names, return_inverse=True)
+    kinds, numbers = np.unique(names, return_inverse=True)
+    industry = numbers.astype(np.int64)
     out = np.zeros((*first.shape, len(OF_MARKET)), np.float32)
     room = np.zeros((len(kinds) + 1, 2))
-    fast.compiled(of_market)(first, is_there, industry.astype(np.int64), room, out)
+    fast.compiled(of_market)(first, is_there, industry, room, out)
+    is_first = np.diff(recipe.grid.places(stamps).midnight_s, prepend=-1) != 0
+    fast.compiled(led)(first, volume, is_there, is_first, industry, new_leads(len(found)), out)
     for s, (ticker, each) in enumerate(found.items()):
         each.values[:, -len(OF_MARKET) :] = out[rows[ticker], s]
 

@@ -21,7 +21,7 @@ from outcome import DataError, SuiteError
 from tests.conftest import ROOT
 
 CARD = Card(
-    feature_version=2, features=27, lookbacks={"5m": 64, "15m": 32}, settings_hash="aa", rules_hash="bb",
+    feature_version=2, features=29, lookbacks={"5m": 64, "15m": 32}, settings_hash="aa", rules_hash="bb",
     first_day=date(2024, 1, 1), last_day=date(2024, 12, 31), data_hashes={"INFY/5m": "cc"}, seeds=(1, 2),
     steps=300, made_at=datetime(2026, 11, 20, 9, tzinfo=UTC), scores={"validation": 0.25, "sharpe": None},
     temperature=0.7, hold=0.1, margin=0.35, versions={"torch": "2.13.0"},
@@ -256,14 +256,14 @@ def test_nothing_there_is_told_from_something_broken(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ((1, 27, {"5m": 64, "15m": 32}), r"made for feature version 2, config\.json has 1; train anew"),
+        ((1, 29, {"5m": 64, "15m": 32}), r"made for feature version 2, config\.json has 1; train anew"),
         (
-            (2, 27, {"5m": 64, "15m": 16}),
+            (2, 29, {"5m": 64, "15m": 16}),
             r"made for lookbacks .*'15m': 32.*, config\.json has .*'15m': 16.*train anew",
         ),
-        ((2, 27, {"5m": 64}), r"made for lookbacks"),
-        ((2, 27, {"15m": 32, "5m": 64}), r"made for lookbacks"),
-        ((2, 26, {"5m": 64, "15m": 32}), r"made for 27 features a bar, not 26"),
+        ((2, 29, {"5m": 64}), r"made for lookbacks"),
+        ((2, 29, {"15m": 32, "5m": 64}), r"made for lookbacks"),
+        ((2, 28, {"5m": 64, "15m": 32}), r"made for 29 features a bar, not 28"),
     ],
 )
 def test_weights_for_other_inputs_are_refused(asked, sentence, tmp_path):
@@ -272,7 +272,7 @@ def test_weights_for_other_inputs_are_refused(asked, sentence, tmp_path):
     with pytest.raises(DataError, match=sentence):
         require(stored, *asked)
 
-    require(stored, 2, 27, {"5m": 64, "15m": 32})
+    require(stored, 2, 29, {"5m": 64, "15m": 32})
 
 
 # --- stopped on the way ---------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ def test_an_edited_source_is_compiled_anew(tmp_path):
     before = fast.sources_hash()
     copy = tmp_path / "copy"
     copy.mkdir()
-    for name in ("fast.py", "outcome.py", "features.py", "kernels.py"):
+    for name in ("fast.py", "outcome.py", "among.py", "features.py", "kernels.py"):
         (copy / name).write_bytes((ROOT / name).read_bytes())
     for folder in ("rulebook", "strategies"):
         (copy / folder).mkdir()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fast
+from among import led, new_leads, of_market
 from features import (
     MOST,
     NAMES,
@@ -22,7 +23,6 @@ from features import (
     mirror,
     moment,
     new_state,
-    of_market,
 )
 
 LOOKBACK, SESSION = 64, 75
@@ -113,7 +113,7 @@ def test_ta_lib_says_the_same_of_atr_rsi_and_the_stochastic_after_its_other_begi
     rows = slice(WARM_UP, None)
     k, d = talib.STOCH(bars.high, bars.low, bars.close, 14, 1, SIMPLE, 3, SIMPLE)
     state = new_state(1, LOOKBACK)
-    fast.compiled(history)(state, 0, bars, np.zeros((1_000, 27), np.float32))
+    fast.compiled(history)(state, 0, bars, np.zeros((1_000, 29), np.float32))
 
     np.testing.assert_allclose(
         column("f_rsi_14", values)[rows], talib.RSI(bars.close, 14)[rows] / 50 - 1, atol=1e-3
@@ -165,6 +165,14 @@ def test_a_filled_bar_neither_surprises_nor_counts():
     np.testing.assert_array_equal(without, with_it)
 
 
+def test_a_move_with_much_volume_is_told_from_one_with_little():
+    column = {name: told(walk(2_000))[:, n].astype(np.float64) for n, name in enumerate(NAMES[2])}
+    expected = np.clip(0.5 * column["f_returns_1"] * column["f_volume"], -MOST, MOST)
+
+    np.testing.assert_allclose(column["f_push"], expected, rtol=1e-6)
+    assert expected.min() < -2 and expected.max() > 2
+
+
 # --- the market ---------------------------------------------------------------------------------------------
 
 
@@ -177,6 +185,79 @@ def test_the_market_and_the_industry_s_others_are_means_of_who_is_there():
     assert [[0.0, 2.0], [0.0, 1.0], [0.0, 0.0]] == out[0, :3, :2].tolist()
     np.testing.assert_allclose(1 / 3, out[0, :3, 2], rtol=1e-6)
     assert not out[0, 3].any()
+
+
+def led_by(first: Any, volume: Any, is_there: Any = None, is_first: Any = None, leads: Any = None) -> Any:
+    """The column of each row and ticker."""
+    is_there = np.ones(first.shape, bool) if is_there is None else is_there
+    is_first = np.arange(len(first)) % 75 == 0 if is_first is None else is_first
+    out = np.zeros((*first.shape, 4), np.float32)
+    state = leads or new_leads(first.shape[1])
+    fast.compiled(led)(first, volume, is_there, is_first, np.array([0, 0, 0, 1]), state, out)
+    return out[..., 3]
+
+
+def led_market(days: int = 60) -> Any:
+    """The first ticker jumps with much volume now and then, and the second follows over six bars; the third
+    jumps likewise, and nobody follows it; the fourth is of another industry and does what the second does."""
+    rng = np.random.default_rng(0)
+    first, volume = rng.normal(0, 1, (days * 75, 4)), rng.normal(0, 0.5, (days * 75, 4))
+    for row in range(20, days * 75 - 10, 37):
+        side, who = rng.choice([-1.0, 1.0]), 0 if row % 2 else 2
+        first[row, who], volume[row, who] = 4 * side, 4.0
+        if who == 0:
+            first[row + 1 : row + 7, 1] += 0.8 * side
+            first[row + 1 : row + 7, 3] += 0.8 * side
+    return first, volume
+
+
+def test_whom_a_ticker_has_followed_promises_it_something_and_nobody_else():
+    first, volume = led_market()
+    found = led_by(first, volume)
+    jumps = [[row for row in range(40 * 75, 60 * 75 - 10) if abs(first[row, who]) == 4] for who in (0, 2)]
+    by_leader, by_other = (np.array([found[row, 1] * np.sign(first[row, who]) for row in rows])
+                           for who, rows in zip((0, 2), jumps, strict=True))  # fmt: skip
+
+    assert by_leader.min() > 0.5
+    assert np.median(np.abs(by_other)) < 0.15
+    assert np.median(np.abs(found[jumps[0], 2])) < 0.15
+    assert not found[:, 3].any(), "alone in its industry"
+
+
+def test_who_leads_is_known_from_what_was_before_alone():
+    first, volume = led_market()
+    row = 50 * 75 + 10
+    other, louder = first.copy(), volume.copy()
+    other[row + 1 :], louder[row + 1 :] = -other[row + 1 :], 2 * louder[row + 1 :] + 1
+
+    np.testing.assert_array_equal(led_by(first, volume)[: row + 1], led_by(other, louder)[: row + 1])
+
+
+def test_a_promise_fades_and_does_not_outlive_its_session():
+    first, volume = led_market()
+    first[59 * 75 + 60 :], volume[59 * 75 + 60 :] = 0.0, 0.0
+    first[59 * 75 + 60, 0], volume[59 * 75 + 60, 0] = 4.0, 4.0
+    first, volume = (np.concatenate([each, np.zeros((75, 4))]) for each in (first, volume))
+    found = led_by(first, volume)[59 * 75 + 60 :, 1]
+
+    assert found[0] > found[1] > found[10] > 0
+    assert not found[15:].any()
+
+
+def test_row_by_row_is_the_same_as_in_one_go_and_who_is_not_there_has_no_part():
+    first, volume = led_market(days=3)
+    is_there = np.random.default_rng(2).random(first.shape) < 0.9
+    at_once, state = led_by(first, volume, is_there), new_leads(4)
+    is_first = np.arange(len(first)) % 75 == 0
+    rows = [
+        led_by(first[n : n + 1], volume[n : n + 1], is_there[n : n + 1], is_first[n : n + 1], leads=state)[0]
+        for n in range(len(first))
+    ]
+    nowhere = np.where(is_there, 0, 9.0)
+
+    np.testing.assert_array_equal(at_once, np.stack(rows))
+    assert not at_once[~is_there].any()
+    np.testing.assert_array_equal(at_once, led_by(first + nowhere, volume + nowhere, is_there))
 
 
 # --- time -----------------------------------------------------------------------------------------------------
@@ -195,7 +276,7 @@ def test_the_future_changes_nothing():
 
 def test_bar_by_bar_is_the_same_as_in_one_go():
     tickers = [walk(300, seed) for seed in range(4)]
-    state, out = new_state(4, LOOKBACK), np.zeros((4, 27), np.float32)
+    state, out = new_state(4, LOOKBACK), np.zeros((4, 29), np.float32)
     step = fast.compiled(moment)
     rows = []
     for row in range(300):
@@ -210,7 +291,9 @@ def test_who_begins_later_agrees_after_the_warm_up():
     bars = walk(4_000)
     later = told(cut(bars, slice(2_000, None)))
     known = WARM_UP + LOOKBACK
-    both = [n for n, name in enumerate(NAMES[2]) if name != "f_volume"]  # that one knows twenty sessions
+    both = [
+        n for n, name in enumerate(NAMES[2]) if name not in ("f_volume", "f_push")
+    ]  # they know twenty sessions
 
     np.testing.assert_allclose(told(bars)[2_000 + known :, both], later[known:, both], atol=1e-6)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,21 +33,39 @@ def strong(tmp_path_factory) -> House:
     return house
 
 
-@pytest.fixture
-def own(strong, tmp_path) -> House:
-    """A house of one's own, with what was taught in the other."""
-    shutil.copytree(strong.folder, tmp_path, dirs_exist_ok=True)
-    return _at(tmp_path)
-
-
-def _at(folder: Path) -> House:
-    house = House.__new__(House)
-    house.folder = folder
+@pytest.fixture(scope="module")
+def crowned(strong, tmp_path_factory) -> House:
+    """The same after its promotion, whose answer lies beside."""
+    house = _copied(strong, tmp_path_factory.mktemp("crowned"))
+    (house.folder / "answer.json").write_text(json.dumps(result(train(house, "promote"))))
     return house
 
 
-def test_a_network_that_found_the_edge_becomes_the_winner_and_beats_every_baseline(own):
-    found = result(train(own, "promote"))
+@pytest.fixture
+def own(strong, tmp_path) -> House:
+    """A house of one's own, with what was taught in the other."""
+    return _copied(strong, tmp_path)
+
+
+@pytest.fixture
+def kingdom(crowned, tmp_path) -> House:
+    return _copied(crowned, tmp_path)
+
+
+def _copied(house: House, folder: Path) -> House:
+    shutil.copytree(house.folder, folder, dirs_exist_ok=True)
+    found = House.__new__(House)
+    found.folder = folder
+    return found
+
+
+def promotion_of(house: House) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((house.folder / "answer.json").read_text())
+    return found
+
+
+def test_a_network_that_found_the_edge_becomes_the_winner_and_beats_every_baseline(kingdom):
+    own, found = kingdom, promotion_of(kingdom)
     metrics = json.loads((own.folder / "models/winner/metrics.json").read_text())
     log = (own.folder / "models/checkpoints/experiments.jsonl").read_text().splitlines()
 
@@ -61,8 +80,8 @@ def test_a_network_that_found_the_edge_becomes_the_winner_and_beats_every_baseli
     assert ["passed"] == [json.loads(line)["outcome"] for line in log]
 
 
-def test_the_same_model_is_not_better_than_itself_and_another_try_is_counted_once(own):
-    train(own, "promote")
+def test_the_same_model_is_not_better_than_itself_and_another_try_is_counted_once(kingdom):
+    own = kingdom
     again = result(train(own, "promote"))
     sentences = [reason["sentence"] for reason in again["verdict"]["reasons"] if not reason["is_met"]]
 
@@ -71,8 +90,8 @@ def test_the_same_model_is_not_better_than_itself_and_another_try_is_counted_onc
     assert any("after 1 attempt" in r["sentence"] for r in again["verdict"]["reasons"])
 
 
-def test_a_worse_one_is_refused_and_the_winner_stays(own):
-    first = result(train(own, "promote"))
+def test_a_worse_one_is_refused_and_the_winner_stays(kingdom):
+    own, first = kingdom, promotion_of(kingdom)
     train(own, "fit", "--steps", "6", "--seed", "3")
     worse = result(train(own, "promote"))
     text = own.run("train", "--fn", "eval").stdout
@@ -83,9 +102,8 @@ def test_a_worse_one_is_refused_and_the_winner_stays(own):
     assert "after 2 attempts" in text
 
 
-def test_rollback_without_an_earlier_winner_says_so(own):
-    train(own, "promote")
-    done = train(own, "rollback")
+def test_rollback_without_an_earlier_winner_says_so(kingdom):
+    done = train(kingdom, "rollback")
 
     assert 5 == done.returncode
     assert "no earlier winner to go back to" in done.stderr

@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": PLAIN | {"rulebook", "candle_file"},
     "nse": PLAIN | {"files", "net", "rulebook"},
     "features": set(),
-    "processed": PLAIN | {"files", "candle_store", "fast", "features", "sessions_grid"},
+    "among": {"features"},
+    "processed": PLAIN | {"among", "files", "candle_store", "fast", "features", "sessions_grid"},
     "planted": {"rulebook", "candle_store", "sessions_grid"},
     "panel": PLAIN | {"processed"},
     "kernels": set(),
@@ -160,7 +161,7 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     },
     **{name: {"numpy"} for name in ("evaluation", "promotion")},
     "market": {"numpy", "pandas"},
-    **{name: {"numpy"} for name in ("features", "processed", "sessions_grid", "candle_file")},
+    **{name: {"numpy"} for name in ("among", "features", "processed", "sessions_grid", "candle_file")},
     **{name: {"numpy"} for name in ("planted", "panel", "lessons", "walking")},
     "kernels": {"numpy"},
     **{

@@ -71,8 +71,8 @@ def test_days_of_three_purposes_share_none_and_stay_away_from_the_holdout(lesson
     assert len(used) == len(set(used))
     assert days.training.max() < days.validation.min()
     assert used.max() < 42 - apart
-    assert 2 == embargo_days(lessons, Shape(27, {"5m": 64, "15m": 32}))
-    assert 6 == embargo_days(lessons, Shape(27, {"5m": 256, "15m": 128}))
+    assert 2 == embargo_days(lessons, Shape(29, {"5m": 64, "15m": 32}))
+    assert 6 == embargo_days(lessons, Shape(29, {"5m": 256, "15m": 128}))
 
 
 def test_the_first_days_lack_their_history_and_are_not_used(lessons, days):

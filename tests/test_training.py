@@ -107,17 +107,22 @@ def test_the_functions_that_other_code_calls(furnished, monkeypatch):
 
     assert all(untouched)
     assert not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    assert (44 * 75, 27) == load_features(cfg)["STOCK3"]["5m"].shape
+    assert (44 * 75, 29) == load_features(cfg)["STOCK3"]["5m"].shape
     assert 6 * 75 * 8 >= len(memory) > 6 * 75 * 5
 
 
 # --- broken off -----------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def whole(furnished) -> dict[str, Any]:
+    """A training that nobody disturbed."""
+    return result(train(furnished, "fit", "--steps", "24", "--batch-size", "64", "--seed", "7"))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("lines", [1, 3])
-def test_a_training_that_was_killed_ends_with_the_same_weights_to_the_bit(tmp_path, furnished, lines):
-    whole = result(train(furnished, "fit", "--steps", "24", "--batch-size", "64", "--seed", "7"))
+def test_a_training_that_was_killed_ends_with_the_same_weights_to_the_bit(tmp_path, furnished, whole, lines):
     path = str(tmp_path / "model.safetensors")
     command = [sys.executable, str(ROOT / "train.py"), "--fn", "fit", "--steps", "24", "--batch-size", "64",
                "--seed", "7", "--checkpoint-path", path]  # fmt: skip
