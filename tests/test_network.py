@@ -35,7 +35,7 @@ def windows(count: int = 4) -> list[Any]:
         (256, 22, 76, 33, 4),  # performance.md D
         (128, 22, 54, 23, 3),
         (64, 22, 38, 17, 3),  # the feasibility study
-        (32, 22, 29, 11, 3),
+        (32, 22, 27, 11, 3),
         (8, 18, 12, 5, 2),
     ],
 )
