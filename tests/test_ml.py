@@ -41,19 +41,20 @@ def windows_at(lessons, row: int):
 
 
 def test_an_engine_says_what_the_walk_was_told(lessons, engine):
-    rows = lessons.rows_of(np.array([20, 21]))
+    """But where Q stands on the margin to a hair: sums over one window and over many round differently."""
+    rows, tickers = lessons.rows_of(np.array([20, 21])), lessons.market.tickers
     with one_thread_each():
-        signals = said(lessons, rows, q_of(engine.network, lessons, rows, threads=1), engine.manner)
+        q = q_of(engine.network, lessons, rows, threads=1)
         found = [engine.decide(windows_at(lessons, row), lessons.panel.is_there[row]) for row in rows]
+    signals = said(lessons, rows, q, engine.manner)
+    is_clear = np.abs(q[..., :2].max(axis=-1) - q[..., 2] - engine.manner.margin) > 1e-5
     names = {1: "BUY", -1: "SELL", 0: "HOLD"}
-    expected = [
-        {ticker: names[int(signals.action[row, s])] for s, ticker in enumerate(lessons.market.tickers)}
-        for row in rows
-    ]
-    sure = np.array([[found[n][ticker][1] for ticker in lessons.market.tickers] for n in range(len(rows))])
-    acted = signals.action[rows] != 0
+    expected = np.vectorize(names.get)(signals.action[rows])
+    actions, sure = (np.array([[each[name][n] for name in tickers] for each in found]) for n in (0, 1))
+    acted = is_clear & (signals.action[rows] != 0)
 
-    assert expected == [{ticker: action for ticker, (action, _) in each.items()} for each in found]
+    assert expected[is_clear].tolist() == actions[is_clear].tolist()
+    assert is_clear.mean() > 0.9
     assert 0 < acted.sum() < acted.size
     assert np.allclose(sure[acted], signals.confidence[rows][acted], atol=1e-6)
     assert ((sure > 1 / 3 - 1e-9) | ~acted).all() and (sure <= 1).all()

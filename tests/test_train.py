@@ -28,7 +28,7 @@ def test_the_layer_table_is_for_people_too(house):
 
     assert 0 == done.returncode
     assert "encoder 5m" in done.stdout
-    assert "27 -> 84 channels, 4 blocks of kernel 33, pooled over 256" in done.stdout
+    assert "29 -> 87 channels, 4 blocks of kernel 33, pooled over 256" in done.stdout
 
 
 def test_the_base_timeframe_comes_first_whatever_the_order_in_the_file():

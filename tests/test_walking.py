@@ -25,7 +25,7 @@ from tuning import tuned_recipe  # noqa: E402
 from walking import Walk, score  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.long]
-FEW = ("--folds", "2", "--seeds", "2", "--steps", "4", "--batch-size", "64")
+FEW = ("--folds", "2", "--seeds", "2", "--steps", "2", "--batch-size", "64", "--jobs", "1")
 
 
 def extra(name: str):
@@ -120,7 +120,7 @@ def test_a_recipe_is_walked_once_and_its_answer_kept(furnished):
 def test_ray_makes_the_files_that_processes_make(furnished, tmp_path):
     extra("ray")
     here, there = (furnished_in(tmp_path / name) for name in ("here", "there"))
-    train(here, "walk_forward", *FEW, "--jobs", "1")
+    train(here, "walk_forward", *FEW)
     on_ray = train(there, "walk_forward", *FEW, "--backend", "ray", "--jobs", "2")
 
     assert 0 == on_ray.returncode, on_ray.stderr
@@ -202,7 +202,7 @@ def test_a_search_that_was_killed_goes_on_to_its_declared_number_of_trials(tmp_p
 
 def assert_taught_by(house: House, changes: dict[str, Any]) -> None:
     recipe = tuned_recipe(Recipe(), house.folder / "models/checkpoints/tuned.json")
-    fitted = result(train(house, "fit", "--recipe", "tuned", "--steps", "4", "--batch-size", "64"))
+    fitted = result(train(house, "fit", "--recipe", "tuned", "--steps", "2", "--batch-size", "64"))
     card = json.loads(Path(fitted["card"]).read_text())
 
     assert replace(Recipe(), **changes) == recipe
