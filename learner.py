@@ -15,10 +15,6 @@ bar and on whole histories, dropout of what is pooled, weight decay. Bars with s
 drawn more often and get a fixed share of the weight, whatever became of them. Features are scaled on training
 days only.
 
-A trade's outcome is a noisy teacher: stops and trails throw away most of what prices tell. So while it is
-taught, the vector that Q is made of is asked for the moves of the next bars as well. That guess, a layer of
-its own, is thrown away afterwards.
-
 A step is cut into parts of about PART windows, which threads work off; their gradients are added in the
 parts' order, and every random number comes from the seed, the step and the part. So a training that was
 broken off goes on bit for bit with weights, target and moments alone, and more cores change but the time.
@@ -33,20 +29,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from block import one_thread_each
 from descent import Descent
 from features import NAMES, Mirror, mirror
-from lessons import HORIZONS, Batch, Lessons, Rows, Split, moves_ahead
+from lessons import Batch, Lessons, Rows, Split
 from network import DuelingDoubleDQN
 from policy import Manner, q_of, said
 from replay import Moved, ReplayMemory, backtrace, explored, replayed
 from sizes import HOLD, Shape
 
 SCALE_LEAST = 1e-3  # of a column that never varies
-AHEAD_DELTA = 2.0  # deviations
 PART = 64  # windows; they and what becomes of them fit into the cache of one core
 HOT_MOMENTS = 0.5  # of the decisions drawn, in which at least one ticker is hot
 
@@ -75,7 +70,6 @@ class Recipe:
     drift: float = 0.0  # the same, on a whole history
     mirrored: float = 0.5
     hot_share: float = 0.25
-    ahead: float = 1.0  # of the loss of outcomes, what the loss of the moves ahead counts
     seed: int = 0
 
     def epsilon(self, step: int) -> float:
@@ -85,9 +79,7 @@ class Recipe:
 
 
 # learning.md's own numbers; what they gave on the certificate stands in docs/decisions.md.
-GIVEN = replace(
-    Recipe(), batch=512, lr=3e-4, weight_decay=1e-4, huber_delta=1.0, bootstrapped=2_000, ahead=0.0
-)
+GIVEN = replace(Recipe(), batch=512, lr=3e-4, weight_decay=1e-4, huber_delta=1.0, bootstrapped=2_000)
 
 
 class Told(NamedTuple):
@@ -123,13 +115,8 @@ class Trainer:
         self.network, self.lessons, self.recipe = network, lessons, recipe
         self.step = 0
         self.memory: ReplayMemory | None = None
-        self._guess = nn.Linear(2 * network.shape.hidden, len(HORIZONS))
-        for each in self._guess.parameters():
-            nn.init.zeros_(each)
-        self._taught_weights = [*network.parameters(), *self._guess.parameters()]
-        self._descent = Descent(self._taught_weights, recipe.weight_decay, recipe.clip)
+        self._descent = Descent(list(network.parameters()), recipe.weight_decay, recipe.clip)
         self.target = DuelingDoubleDQN(network.shape)
-        self._ahead = torch.from_numpy(moves_ahead(lessons, split.training))
         self._mirror = mirror(version_of(network.shape.features))
         self._rates = _dropout_rates(network.shape, recipe)
         known = (lessons.is_known.any(0)) & lessons.panel.is_there
@@ -208,21 +195,13 @@ class Trainer:
     def _outcomes_of(self, rows: Rows, weight: Tensor, number: int) -> _Part:
         random = self._random(number)
         batch = self.lessons.batch(rows, self.network.shape)
-        flips = self._flips(len(rows), random)
-        batch = mirrored(batch, self._mirror, flips)
+        batch = mirrored(batch, self._mirror, self._flips(len(rows), random))
         r = batch.r.clamp(-self.recipe.r_most, self.recipe.r_most)
         goal = torch.cat([r, torch.zeros_like(r[..., :1])], dim=-1)
         known = torch.cat([batch.is_known, torch.ones_like(batch.is_there).unsqueeze(-1)], dim=-1)
-        gated = self._gated(batch, random)
-        q = self.network.answers(gated)
+        q = self._asked(batch, random)
         error = functional.huber_loss(q, goal, delta=self.recipe.huber_delta, reduction="none")
-        weight = (batch.is_there * weight).unsqueeze(-1)
-        loss = (error * known * weight).sum()
-        if self.recipe.ahead:
-            moves = self._ahead[rows]
-            moves = torch.where(flips.view(-1, 1, 1), -moves, moves)
-            error = functional.huber_loss(self._guess(gated), moves, delta=AHEAD_DELTA, reduction="none")
-            loss = loss + self.recipe.ahead * (error * weight).sum() * goal.shape[-1] / moves.shape[-1]
+        loss = (error * known * batch.is_there.unsqueeze(-1) * weight.unsqueeze(-1)).sum()
         return self._part_of(loss, q)
 
     # --- transitions of a replay ---
@@ -249,7 +228,7 @@ class Trainer:
         reward = torch.from_numpy(moved.reward).clamp(-self.recipe.r_most, self.recipe.r_most)
         goal = reward + spent * value * torch.from_numpy(~moved.done)
         flips = self._flips(len(tickers), random)
-        q = self.network.answers(self._gated(mirrored(batch, self._mirror, flips), random))
+        q = self._asked(mirrored(batch, self._mirror, flips), random)
         action = torch.from_numpy(moved.action)
         action = torch.where(flips & (action != HOLD), 1 - action, action)
         chosen = q[each, tickers, action]
@@ -265,8 +244,8 @@ class Trainer:
     def _flips(self, count: int, random: torch.Generator) -> Tensor:
         return torch.rand(count, generator=random) < self.recipe.mirrored
 
-    def _gated(self, batch: Batch, random: torch.Generator) -> Tensor:
-        """What is seen through noise, with a part of what is pooled left out, to what answers are made of."""
+    def _asked(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """Q of what is seen through noise, with a part of what is pooled left out."""
         seen = []
         for number, x in enumerate(batch.windows):
             bars = torch.randn(x.shape, generator=random) * self.recipe.noise
@@ -276,10 +255,11 @@ class Trainer:
             seen.append(x + bars / self.network.scale[number])
         chance = torch.rand((*batch.is_there.shape, len(self._rates)), generator=random)
         kept = (chance >= self._rates) / (1 - self._rates)
-        return self.network.gated(seen, batch.is_there, kept)
+        found: Tensor = self.network(seen, batch.is_there, kept)
+        return found
 
     def _part_of(self, loss: Tensor, q: Tensor) -> _Part:
-        slopes = torch.autograd.grad(loss, self._taught_weights, allow_unused=True, materialize_grads=True)
+        slopes = torch.autograd.grad(loss, list(self.network.parameters()))
         told = q.detach()
         return _Part(slopes, loss.item(), told.mean().item(), told.abs().max().item())
 
@@ -290,7 +270,6 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "target": self.target.state_dict(),
-            "guess": self._guess.state_dict(),
             "moments": self._descent.state(),
         }
 
@@ -298,7 +277,6 @@ class Trainer:
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
-        self._guess.load_state_dict(state["guess"])
         self._descent.restore(state["moments"])
         self.memory = None
 

@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]  # of the base timeframe
 VALIDATION_SHARE = 0.15  # of the days before the holdout, the latest
-HORIZONS = (2, 4, 8, 16)  # bars
-MOVE_LEAST, MOVE_MOST = 1e-9, 4.0
 DAYS_LEAST = 20  # to train on; fewer say nothing about anything
 LOUD_MOST, WIDE_MOST, JUMP_MOST = 1.5, 1.0, 2.0  # as features.py scales them; one bar in eleven is above
 
@@ -110,18 +107,6 @@ class Lessons:
     def is_known_at(self, rows: Rows) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = self.outcomes.exit_row[:, rows] != NO_TRADE
         return found
-
-
-def moves_ahead(lessons: Lessons, days: Ints) -> Floats:
-    """Row x ticker x horizon: the log move of the price over so many bars, or to the day's end, in its
-    deviations on these days."""
-    table = lessons.market.table
-    row, last = np.arange(len(table.day)), np.searchsorted(table.day, table.day, side="right") - 1
-    price = np.log(np.where(table.close > 0, table.close, np.nan))
-    moves = [np.nan_to_num(price[np.minimum(row + bars, last)] - price) for bars in HORIZONS]
-    rows = lessons.rows_of(days)
-    told = [move / np.maximum(move[rows].std(axis=0), MOVE_LEAST) for move in moves]
-    return np.stack(told, axis=-1).clip(-MOVE_MOST, MOVE_MOST).astype(np.float32)
 
 
 def surprising(seen: Panel, version: int) -> NDArray[np.bool_]:

@@ -78,13 +78,7 @@ class DuelingDoubleDQN(nn.Module):
     def forward(
         self, windows: Sequence[Tensor], is_there: Tensor | None = None, kept: Tensor | None = None
     ) -> Tensor:
-        """B x L x S x F of each timeframe, as memory has them, to B x S x ACTIONS."""
-        return self.answers(self.gated(windows, is_there, kept))
-
-    def gated(
-        self, windows: Sequence[Tensor], is_there: Tensor | None = None, kept: Tensor | None = None
-    ) -> Tensor:
-        """All that the answers are made of, B x S x 2M.
+        """B x L x S x F of each timeframe, as memory has them, to B x S x ACTIONS.
 
         `is_there`, B x S: who is not has no part in the market. `kept`, B x S x fused: what of the pooled
         vector is left in while it is taught, already divided by its chance.
@@ -98,9 +92,7 @@ class DuelingDoubleDQN(nn.Module):
         )
         own = self.fusion(pooled if kept is None else pooled * kept)
         market = _over_tickers(own, is_there)
-        return torch.cat([own, own], dim=-1) * torch.sigmoid(self.gate(market)).unsqueeze(-2)
-
-    def answers(self, gated: Tensor) -> Tensor:
+        gated = torch.cat([own, own], dim=-1) * torch.sigmoid(self.gate(market)).unsqueeze(-2)
         advantage = self.advantage(gated)
         found: Tensor = self.value(gated) + advantage - advantage.mean(dim=-1, keepdim=True)
         return found

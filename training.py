@@ -260,7 +260,6 @@ def _kept_training(shop: Workshop) -> dict[str, Any] | None:
         "step": plain["step"],
         "network": _under("network", tensors),
         "target": _under("target", tensors),
-        "guess": _under("guess", tensors),
         "moments": _under("moments", tensors),
     }
     return {
@@ -273,8 +272,7 @@ def _kept_training(shop: Workshop) -> dict[str, Any] | None:
 
 def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     trainer = state["trainer"]
-    parts = {"network": trainer["network"], "target": trainer["target"], "guess": trainer["guess"],
-             "moments": trainer["moments"],
+    parts = {"network": trainer["network"], "target": trainer["target"], "moments": trainer["moments"],
              "best": state["weights"]}  # fmt: skip
     return {f"{part}/{name}": each for part, tensors in parts.items() for name, each in tensors.items()}
 

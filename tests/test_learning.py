@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from block import one_thread_each  # noqa: E402
 from features import mirror  # noqa: E402
 from learner import GIVEN, Recipe, Trainer, double_q, mirrored  # noqa: E402
-from lessons import HORIZONS, embargo_days, moves_ahead, split  # noqa: E402
+from lessons import embargo_days, split  # noqa: E402
 from network import DuelingDoubleDQN  # noqa: E402
 from outcome import DataError  # noqa: E402
 from planted import BARS  # noqa: E402
@@ -130,19 +130,6 @@ def test_a_trade_ends_within_its_day(lessons):
     assert 0.8 < known.mean() < 0.95
 
 
-def test_the_moves_ahead_are_of_the_same_day_and_in_deviations_of_the_training_days(lessons, days):
-    found, table = moves_ahead(lessons, days.training), lessons.market.table
-    row, ticker, price = 30 * BARS + 70, 2, np.log(table.close)
-    rows = lessons.rows_of(days.training)
-    same_day = [price[min(row + bars, 31 * BARS - 1), ticker] - price[row, ticker] for bars in HORIZONS]
-
-    assert (len(table.day), 8, len(HORIZONS)) == found.shape
-    assert np.array_equal(np.sign(same_day), np.sign(found[row, ticker]))
-    assert not found[BARS - 1 :: BARS].any()
-    assert 0.8 < found[rows].std() < 1.1
-    assert np.abs(found).max() == 4
-
-
 # --- answers --------------------------------------------------------------------------------------------
 
 
@@ -205,16 +192,6 @@ def test_another_seed_is_another_training(lessons, days):
 
     assert found[0] != found[1]
     assert all(np.isfinite(told.loss) and told.gradient > 0 for told in found[0])
-
-
-def test_the_guess_of_what_is_ahead_teaches_and_leaves_no_trace_in_the_network(lessons, days):
-    with_it, without = (trainer_of(lessons, days, replace(QUICK, ahead=ahead)) for ahead in (1.0, 0.0))
-    losses = [[told.loss for told in each.steps(3)] for each in (with_it, without)]
-
-    assert all(more > less for more, less in zip(*losses, strict=True))
-    assert weights(with_it) != weights(without)
-    assert set(network().state_dict()) == set(with_it.network.state_dict())
-    assert 0 == GIVEN.ahead
 
 
 def test_it_learns_by_heart_what_it_is_shown_again_and_again(lessons, days):
