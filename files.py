@@ -36,7 +36,7 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None) -> None:
             f"{path}: not written, {_remedy(error, target.parent)}; the old file stands"
         ) from error
     try:
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         text = f"{path}: written, but a power cut may still undo it, {_remedy(error, target.parent)}"
         raise WriteError(text) from error
@@ -78,7 +78,7 @@ def _remove(name: str) -> None:
         Path(name).unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -14,11 +14,9 @@ need none. Files that somebody put there by hand are taken into the history befo
 Whether a model deserves it is not asked here: promotion.py judges.
 """
 
-import errno
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -33,7 +31,7 @@ import checkpoint
 import locks
 from checkpoint import Card, Stored, card_path
 from clock import Clock
-from files import WriteError, write_atomically
+from files import WriteError, sync_folder, write_atomically
 from outcome import DataError
 
 MODEL, METRICS = "model.pt", "metrics.json"
@@ -229,7 +227,7 @@ def _write_version(place: Path, stored: Stored, metrics: Mapping[str, Any]) -> N
     place.mkdir(mode=0o700)
     checkpoint.write(place / MODEL, stored.weights, stored.card)
     write_atomically(place / METRICS, json.dumps(metrics, indent=1, allow_nan=False).encode() + b"\n")
-    _sync(place.parent)
+    sync_folder(place.parent)
     _load(place, place.name)  # what cannot be read back never comes into force
 
 
@@ -250,10 +248,10 @@ def _switch(folder: Path, version: str) -> None:
     for name in NAMES:
         if not (folder / name).is_symlink():
             _link(folder / name, f"{CURRENT}/{name}")
-    _sync(folder)
+    sync_folder(folder)
     _link(folder / CURRENT, f"{HISTORY}/{version}")
     try:
-        _sync(folder)
+        sync_folder(folder)
     except OSError as error:
         text = f"{folder}: {version} is in force, but a power cut may still undo it ({error.strerror})"
         raise WriteError(text) from error
@@ -271,7 +269,7 @@ def _adopt(folder: Path) -> None:
         if current.is_dir() and not current.is_symlink():  # of a copy that followed the links
             current.rename(folder / HISTORY / _next(folder, BY_HAND))
         _link(current, f"{HISTORY}/{version}")
-        _sync(folder)
+        sync_folder(folder)
         for name in NAMES:
             _link(folder / name, f"{CURRENT}/{name}")
 
@@ -281,7 +279,7 @@ def _copy_version(folder: Path, place: Path) -> None:
     for name in NAMES:
         with suppress(FileNotFoundError):
             write_atomically(place / name, (folder / name).read_bytes())
-    _sync(place.parent)
+    sync_folder(place.parent)
 
 
 def _link(path: Path, target: str) -> None:
@@ -291,15 +289,3 @@ def _link(path: Path, target: str) -> None:
         spare.unlink()
     spare.symlink_to(target)
     spare.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        # Some network file systems cannot sync a folder, and then say so in one of these two ways.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(fd)
