@@ -56,7 +56,16 @@ def of_market(first: Any, is_there: Any, industry: Any, sums: Any, out: Any) -> 
                 out[row, s, 2] = 2 * rising / count - 1
 
 
-def led(first: Any, volume: Any, is_there: Any, is_first: Any, industry: Any, leads: Leads, out: Any) -> None:
+def peers_of(industry: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each ticker the others of its industry, then -1."""
+    found = [[j for j in np.flatnonzero(industry == kind) if j != i] for i, kind in enumerate(industry)]
+    width = max(map(len, found), default=0)
+    return np.array([each + [-1] * (width - len(each)) for each in found], np.int64).reshape(
+        len(industry), width
+    )
+
+
+def led(first: Any, volume: Any, is_there: Any, is_first: Any, peers: Any, leads: Leads, out: Any) -> None:
     """Row by row: learn who followed whom, then say what the last moves with much volume promise."""
     impulse, squares, followed = leads
     kept = 1 - 1 / MEMORY
@@ -65,15 +74,15 @@ def led(first: Any, volume: Any, is_there: Any, is_first: Any, industry: Any, le
             impulse[:] = 0.0
         for j in range(first.shape[1]):
             squares[j] = kept * squares[j] + impulse[j] * impulse[j]
-            for i in range(first.shape[1]):
-                if i != j and industry[i] == industry[j] and is_there[row, i]:
+            for i in peers[j]:
+                if i >= 0 and is_there[row, i]:
                     followed[i, j] = kept * followed[i, j] + impulse[j] * first[row, i]
         for j in range(first.shape[1]):
             much = max(volume[row, j] - LOUD, 0.0) if is_there[row, j] else 0.0
             impulse[j] = FADING * impulse[j] + first[row, j] * much
         for i in range(first.shape[1]):
             promised = 0.0
-            for j in range(first.shape[1]):
-                if i != j and industry[i] == industry[j]:
+            for j in peers[i]:
+                if j >= 0:
                     promised += impulse[j] * followed[i, j] / (squares[j] + UNSURE)
             out[row, i, 3] = cut(promised) if is_there[row, i] else 0.0

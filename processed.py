@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import candle_store
 import fast
-from among import led, new_leads, of_market
+from among import led, new_leads, of_market, peers_of
 from features import NAMES, OF_MARKET, VERSION_1, Bars, history, new_state
 from files import write_atomically
 from outcome import DataError
@@ -115,7 +115,7 @@ def _add_market(found: Mapping[str, Columns], recipe: Recipe) -> None:
     room = np.zeros((len(kinds) + 1, 2))
     fast.compiled(of_market)(first, is_there, industry, room, out)
     is_first = np.diff(recipe.grid.places(stamps).midnight_s, prepend=-1) != 0
-    fast.compiled(led)(first, volume, is_there, is_first, industry, new_leads(len(found)), out)
+    fast.compiled(led)(first, volume, is_there, is_first, peers_of(industry), new_leads(len(found)), out)
     for s, (ticker, each) in enumerate(found.items()):
         each.values[:, -len(OF_MARKET) :] = out[rows[ticker], s]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fast
-from among import led, new_leads, of_market
+from among import led, new_leads, of_market, peers_of
 from features import (
     MOST,
     NAMES,
@@ -193,7 +193,7 @@ def led_by(first: Any, volume: Any, is_there: Any = None, is_first: Any = None, 
     is_first = np.arange(len(first)) % 75 == 0 if is_first is None else is_first
     out = np.zeros((*first.shape, 4), np.float32)
     state = leads or new_leads(first.shape[1])
-    fast.compiled(led)(first, volume, is_there, is_first, np.array([0, 0, 0, 1]), state, out)
+    fast.compiled(led)(first, volume, is_there, is_first, peers_of(np.array([0, 0, 0, 1])), state, out)
     return out[..., 3]
 
 
