@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 
 import evaluation
 import fast
@@ -31,11 +30,10 @@ from experiments import Tried
 from facts import read_calendar, read_tariff
 from features import NAMES
 from fitting import SOURCES as OF_A_NETWORK
-from fitting import Fitting
-from learner import Recipe, Trainer
+from fitting import taught_alone
+from learner import Recipe
 from lessons import Lessons, Split, surprising
 from market import Hours, load
-from network import DuelingDoubleDQN
 from panel import panel
 from planted import Kind, Planted, market
 from policy import calibration_error, manner_of, q_of, reliability, said, score
@@ -110,10 +108,8 @@ def taught(cell: Teaching) -> Result:
     calendar = read_calendar(FACTS)
     lessons = lessons_of(planted_of(cell.world, calendar))
     recipe = Recipe(steps=cell.steps, bootstrapped=cell.bootstrapped, seed=cell.seed)
-    torch.manual_seed(cell.seed)
-    network = DuelingDoubleDQN(Shape(len(NAMES[2]), LOOKBACKS))
-    fitting = Fitting(Trainer(network, lessons, SPLIT, recipe, threads=1), lessons.rows_of(SPLIT.validation))
-    fitting.run(lambda: False, lambda _: None, lambda _: None)
+    fitting = taught_alone(Shape(len(NAMES[2]), LOOKBACKS), lessons, SPLIT, recipe)
+    network = fitting.trainer.network
     network.load_state_dict(fitting.best.weights)
     rows, manner = lessons.rows_of(SPLIT.holdout), manner_of(network)
     q = q_of(network, lessons, rows, threads=1)

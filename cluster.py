@@ -6,13 +6,15 @@ one that asked, so the files are those that Local makes.
 """
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cells import Result, Work
-from outcome import DataError
+from outcome import DataError, NetworkError
 
 STORE_BYTES = 128 * 1024 * 1024  # results are small; Ray's own choice is a third of the memory
+KNOCK_S = 5.0
 TRIES = 2  # of a cell whose machine went away
 
 
@@ -47,6 +49,7 @@ class Cluster:
         except ModuleNotFoundError:
             raise DataError("--backend ray needs Ray; install it with: make extra-tune") from None
         if self._address:
+            _knock(self._address)
             ray.init(address=self._address, log_to_driver=False)
         else:
             ray.init(
@@ -54,6 +57,16 @@ class Cluster:
                 log_to_driver=False,
             )  # fmt: skip
         return ray
+
+
+def _knock(address: str) -> None:
+    """Ray itself asks a dead address for more than eight minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), KNOCK_S).close()
+    except (OSError, ValueError) as error:
+        text = f"no Ray cluster answers at {address} ({error}); HOST:PORT is what ray start --head says"
+        raise NetworkError(text) from error
 
 
 def _carried_out(work: Work, cell: Any) -> Result:
@@ -66,4 +79,7 @@ def _answered(ray: Any, task: Any) -> Result:
         found: Result = ray.get(task)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
+    except ray.exceptions.RayError as error:  # not ours: a machine went away, and again
+        text = f"the cluster lost a cell ({error}); run it again, what is done stays done"
+        raise NetworkError(text) from error
     return found

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from learner import Told, Trainer
-from lessons import Rows
+from learner import Recipe, Told, Trainer
+from lessons import Lessons, Rows, Split
+from network import DuelingDoubleDQN
 from policy import (
     Manner,
     Score,
@@ -27,6 +29,7 @@ from policy import (
     said,
     score,
 )
+from sizes import Shape
 
 # What a taught network depends on beside its lessons' candles, rules and settings.
 SOURCES = (
@@ -142,6 +145,15 @@ class Fitting:
         self.looks = [Look(**look) for look in state["looks"]]
         self.best = Best(dict(state["weights"]), **state["best"])
         self._since = []
+
+
+def taught_alone(shape: Shape, lessons: Lessons, split: Split, recipe: Recipe) -> Fitting:
+    """A whole training on one core, of which nothing is kept: others are at work beside it."""
+    torch.manual_seed(recipe.seed)
+    trainer = Trainer(DuelingDoubleDQN(shape), lessons, split, recipe, threads=1)
+    fitting = Fitting(trainer, lessons.rows_of(split.validation))
+    fitting.run(lambda: False, lambda _: None, lambda _: None)
+    return fitting
 
 
 def judged(fitting: Fitting, rows: Rows) -> tuple[Score, float]:

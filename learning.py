@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cli
 from clock import Clock
+from outcome import ConfigError
 
 if TYPE_CHECKING:
     from cells import Backend
@@ -263,6 +264,8 @@ def _backend(run: cli.Run) -> "Backend":
     from cluster import Cluster
 
     jobs = run.args.jobs or os.cpu_count() or 1
+    if run.args.ray_address and run.args.backend != "ray":
+        raise ConfigError("--ray-address is the address of a cluster; add --backend ray")
     return Cluster(run.args.ray_address, jobs) if run.args.backend == "ray" else Local(jobs)
 
 

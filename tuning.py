@@ -6,14 +6,15 @@ median of the others after a fold is given up. No trial sees the holdout: what i
 before (walking.py). What came out best lies beside the journal; --recipe tuned teaches by it.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from files import write_atomically
-from outcome import DataError
+from outcome import ConfigError, DataError
 from walking import Walker, score
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from learner import Recipe
 
-JOURNAL, BEST = "tuning.journal", "tuned.json"
+JOURNAL, BEST, AS_IT_STANDS = "tuning.journal", "tuned.json", "as it stands"
 # From, to, and whether by factors: what regularises, how fast, and what is drawn.
 SPACE: Mapping[str, tuple[float, float, bool]] = {
     "lr": (3e-4, 3e-3, True),
@@ -48,6 +49,11 @@ class Tuned:
 
 def tune(walker: Walker, recipe: "Recipe", trials: int, folder: Path, told: Callable[[str], None]) -> Tuned:
     """Search until so many trials are done, those of earlier runs included."""
+    for name, (least, most, _) in SPACE.items():
+        if not least <= getattr(recipe, name) <= most:
+            raise ConfigError(
+                f"{name} {getattr(recipe, name)} is not within what is searched, {least} to {most}"
+            )
     search = _search(folder / JOURNAL, _name(walker, recipe), recipe)
     while len(_finished(search)) < trials:
         _try(search, walker, recipe, told)
@@ -62,7 +68,10 @@ def tuned_recipe(recipe: "Recipe", path: Path) -> "Recipe":
     if not path.is_file():
         raise DataError(f"{path}: not there; search for a recipe with: python train.py --fn tune")
     try:
-        return replace(recipe, **json.loads(path.read_bytes())["changes"])
+        changes = dict(json.loads(path.read_bytes())["changes"])
+        if not all(SPACE[name][0] <= value <= SPACE[name][1] for name, value in changes.items()):
+            raise ValueError(changes)
+        return replace(recipe, **changes)
     except (ValueError, LookupError, TypeError):
         raise DataError(f"{path}: no recipe; remove it and search anew: python train.py --fn tune") from None
 
@@ -85,16 +94,17 @@ def _search(path: Path, name: str, recipe: "Recipe") -> "Search":
     )  # fmt: skip
     # One seed for every run would draw again what an earlier run has drawn.
     search.sampler = optuna.samplers.TPESampler(seed=recipe.seed + len(search.trials), multivariate=True)
-    if not search.trials:
-        search.enqueue_trial({each: getattr(recipe, each) for each in SPACE})
     for trial in search.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # a run that was killed
         search.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    if not any(AS_IT_STANDS in trial.user_attrs and trial.state.name != "FAIL" for trial in search.trials):
+        search.enqueue_trial({each: getattr(recipe, each) for each in SPACE}, {AS_IT_STANDS: True})
     return search
 
 
 def _name(walker: Walker, recipe: "Recipe") -> str:
-    """Another study, another search; so with other steps, folds or seeds."""
-    return f"{walker.study.key} {recipe.steps}+{recipe.bootstrapped} {walker.folds}x{walker.seeds}"
+    """Scores of another study, recipe, or number of folds or seeds are no scores of this search."""
+    text = json.dumps([walker.study.key, asdict(recipe), walker.folds, walker.seeds], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _finished(search: "Search") -> "list[Any]":
@@ -130,6 +140,5 @@ def _proposed(trial: "Trial") -> dict[str, Any]:
 def _tuned(search: "Search") -> Tuned:
     finished = _finished(search)
     given_up = sum(trial.state.name == "PRUNED" for trial in finished)
-    first = next(trial for trial in search.trials if trial.number == 0)
-    before = first.value if first.value is not None else float("-inf")
-    return Tuned(len(finished), given_up, search.best_params, search.best_value, before)
+    stands = next(trial for trial in finished if AS_IT_STANDS in trial.user_attrs)
+    return Tuned(len(finished), given_up, search.best_params, search.best_value, stands.value)

@@ -113,21 +113,13 @@ class Walker:
 
 def walked(place: Place, cell: Fold) -> Result:
     """What a network earns in its fold's block; on one core, as others are at work beside it."""
-    import torch
-
-    from fitting import Fitting, judged
-    from learner import Trainer
-    from network import DuelingDoubleDQN
+    from fitting import judged, taught_alone
 
     study = _study(place)
     if study.key != cell.study:
         raise DataError(f"{place.config_path}: other settings or candles here than where the work comes from")
     days = splits(study, cell.folds)[cell.number]
-    torch.manual_seed(cell.recipe.seed)
-    network = DuelingDoubleDQN(study.shape)
-    trainer = Trainer(network, study.lessons, days, cell.recipe, threads=1)
-    fitting = Fitting(trainer, study.lessons.rows_of(days.validation))
-    fitting.run(lambda: False, lambda _: None, lambda _: None)
+    fitting = taught_alone(study.shape, study.lessons, days, cell.recipe)
     found, error = judged(fitting, study.lessons.rows_of(days.holdout))
     return {
         "r_a_day": found.r_a_day, "trades": found.trades, "daily_r": list(found.daily_r),

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "descent": set(),
     "learner": {"block", "descent", "features", "lessons", "network", "policy", "replay", "sizes"},
     "policy": {"block", "fast", "lessons", "network", "rulebook", "sizes"},
-    "fitting": {"learner", "lessons", "policy"},
+    "fitting": {"learner", "lessons", "network", "policy", "sizes"},
     "looks_picture": {"fitting"},
     "study": PLAIN
     | FACTS

@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import indent
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ torch = pytest.importorskip("torch")
 
 from learner import Recipe  # noqa: E402
 from lessons import embargo_days, walks  # noqa: E402
-from outcome import DataError  # noqa: E402
+from outcome import ConfigError, DataError  # noqa: E402
 from tests.conftest import ROOT, House  # noqa: E402
 from tests.lessons_of import SMALL_SHAPE, small_lessons  # noqa: E402
 from tests.test_training import furnish, result, train  # noqa: E402
-from tuning import tuned_recipe  # noqa: E402
+from tuning import tune, tuned_recipe  # noqa: E402
 from walking import Walk, score  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.long]
@@ -135,7 +136,7 @@ from pathlib import Path
 from cells import Local, done
 from cluster import Cluster
 from learner import Recipe
-from outcome import DataError
+from outcome import ConfigError, DataError
 from walking import Fold, Place, walked
 
 backend = Cluster(None, 2) if sys.argv[1] == "ray" else Local(2)
@@ -162,6 +163,23 @@ def test_a_cell_refuses_candles_that_are_not_the_ones_it_was_asked_about(furnish
 
     assert "refused: config.json: other settings or candles here" in found.stdout, found.stderr
     assert not list((furnished.folder / "cells").glob("*"))
+
+
+@dataclass
+class Answering:
+    """In place of days of teaching: each recipe's score is its learning rate's, and some die at work."""
+
+    dies_at: int | None = None
+    folds: int = 1
+    seeds: int = 1
+    asked: list[Recipe] = field(default_factory=list)
+    study: Any = field(default_factory=lambda: SimpleNamespace(key="a study"))
+
+    def fold(self, recipe: Recipe, _: int) -> list[float]:
+        self.asked.append(recipe)
+        if len(self.asked) == self.dies_at:
+            raise KeyboardInterrupt
+        return [recipe.lr]
 
 
 # --- the search -------------------------------------------------------------------------------------------
@@ -207,6 +225,63 @@ def assert_taught_by(house: House, changes: dict[str, Any]) -> None:
 
     assert replace(Recipe(), **changes) == recipe
     assert recipe.lr == card["rest"]["recipe"]["lr"]
+
+
+def test_a_search_killed_in_its_first_trial_still_tries_the_recipe_as_it_stands(tmp_path):
+    extra("optuna")
+    dying: Any = Answering(dies_at=1)
+    walker: Any = Answering()
+    with pytest.raises(KeyboardInterrupt):
+        tune(dying, Recipe(), 2, tmp_path, lambda _: None)
+    found = tune(walker, Recipe(), 2, tmp_path, lambda _: None)
+
+    assert Recipe() in walker.asked
+    assert np.isfinite(found.score_before) and found.score >= found.score_before
+    assert 2 == found.trials
+
+
+def test_another_recipe_is_another_search(tmp_path):
+    extra("optuna")
+    walker: Any = Answering()
+    other = replace(Recipe(), batch=64)
+    tune(walker, Recipe(), 2, tmp_path, lambda _: None)
+    tune(walker, other, 2, tmp_path, lambda _: None)
+
+    assert other in walker.asked
+
+
+def test_a_recipe_outside_of_what_is_searched_is_refused(tmp_path):
+    walker: Any = Answering()
+    with pytest.raises(ConfigError, match=r"lr 0\.5 is not within what is searched"):
+        tune(walker, replace(Recipe(), lr=0.5), 1, tmp_path, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "", '{"changes": {"lr": "fast"}}', '{"changes": {"lr": NaN}}', '{"changes": {"steps": 7}}',
+     '{"changes": {"lr": 9.0}}', '{"changes": 3}'],
+)  # fmt: skip
+def test_a_tuned_recipe_that_is_none_is_refused_with_the_remedy(tmp_path, text):
+    path = tmp_path / "tuned.json"
+    path.write_text(text)
+
+    with pytest.raises(DataError, match="no recipe; remove it and search anew"):
+        tuned_recipe(Recipe(), path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "complaint"),
+    [
+        (("--ray-address", "127.0.0.1:1"), 2, "add --backend ray"),
+        (("--ray-address", "127.0.0.1:1", "--backend", "ray"), 4, "no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_said(furnished, asked, code, complaint):
+    extra("ray")
+    done_ = train(furnished, "walk_forward", *FEW, "--seed", "50", *asked)
+
+    assert complaint in done_.stderr
+    assert code == done_.returncode
 
 
 def test_without_a_search_there_is_no_tuned_recipe(furnished):
