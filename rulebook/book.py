@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from rulebook import proposal
 from rulebook import rules as say
 from rulebook.bars import next_atr, true_range
-from rulebook.charges import cost_per_share, order_charges
+from rulebook.earnings import Earnings
 from rulebook.events import (
     Answer,
     BarsClosed,
@@ -31,11 +32,17 @@ from rulebook.events import (
     EntryEnded,
     Event,
     Left,
+    LossTold,
+    Marked,
+    Recalled,
+    Resumed,
     StopRests,
+    TradeTold,
 )
 from rulebook.gates import Verdict, evaluate, leaving, passed
 from rulebook.hours import Window
 from rulebook.position import IllegalStepError, Position
+from rulebook.proposal import open_value
 from rulebook.records import (
     Bar,
     Decision,
@@ -51,7 +58,7 @@ from rulebook.records import (
     Tick,
 )
 from rulebook.rules import Rules
-from rulebook.situation import Limits, ProposedOrder, Situation, TickerFacts
+from rulebook.situation import Limits, ProposedOrder, Situation
 from rulebook.stops import (
     better,
     half_up,
@@ -67,7 +74,6 @@ from rulebook.stops import (
     worse,
 )
 from rulebook.trades import ClosedTrade, followed
-from rulebook.walk import stop_distance
 
 TRIGGER_PATIENCE = timedelta(seconds=2)
 
@@ -80,13 +86,8 @@ class Book:
         self.limits = limits
         self.positions = {name: Position(instruments[name]) for name in sorted(instruments)}
         self.closed: list[ClosedTrade] = []
-        self.is_locked = False
-        self.entries_today = 0
+        self.earnings = Earnings()
         self._day: DayBegan | None = None
-        self._milli_r_today = 0
-        self._net_today = 0
-        self._open_milli_r = 0
-        self._open_net = 0
         self._conditions: Conditions | None = None
 
     def on(self, event: Event) -> tuple[Answer, ...]:
@@ -96,10 +97,21 @@ class Book:
                 return tuple(self._on_tick(event))
             case BarsClosed():
                 return tuple(self._on_bars(event))
+            case Marked():
+                return tuple(self._on_marked(event))
             case DayBegan():
                 self._begin_day(event)
             case Conditions():
                 self._conditions = event
+            case LossTold():
+                self.earnings.is_locked = True
+            case _:
+                self._learn(event)
+        return ()
+
+    def _learn(self, event: Event) -> None:
+        """A fact about one position."""
+        match event:
             case Entered():
                 self._on_entered(event)
             case EntryEnded():
@@ -108,7 +120,16 @@ class Book:
                 self._on_stop_rests(event)
             case Left():
                 self._on_left(event)
-        return ()
+            case TradeTold():
+                self._on_trade_told(event.trade)
+            case Resumed():
+                self._on_resumed(event)
+            case Recalled():
+                self._on_recalled(event)
+
+    @property
+    def is_locked(self) -> bool:
+        return self.earnings.is_locked
 
     @property
     def active(self) -> int:
@@ -121,7 +142,8 @@ class Book:
         p = self.positions[event.ticker]
         if event.qty <= p.qty and p.phase is Phase.PROTECTED:
             raise IllegalStepError(f"{event.ticker}: an entry of {event.qty} after one of {p.qty} shares")
-        p.step(Phase.PROTECTED)
+        if p.phase is not Phase.EXITING:  # shares that come while we leave are left as well
+            p.step(Phase.PROTECTED)
         p.qty, p.entry_value = event.qty, event.value
         p.entered_at = p.entered_at or event.at
         price, tick = half_up(event.value, event.qty) // event.qty, p.instrument.tick
@@ -155,9 +177,8 @@ class Book:
             self._close(p, event)
 
     def _close(self, p: Position, event: Left) -> None:
-        assert self._day is not None and p.decided_at is not None and p.entered_at is not None
-        charges = order_charges(p.sign, p.entry_value, self._day.rates) + p.fees
-        charges += order_charges(-p.sign, p.exit_value, self._day.rates)
+        assert p.decided_at is not None and p.entered_at is not None
+        charges = self.earnings.paid(p.sign, p.entry_value) + self.earnings.paid(-p.sign, p.exit_value)
         trade = ClosedTrade(
             ticker=event.ticker,
             side=Side(p.sign),
@@ -173,19 +194,36 @@ class Book:
             reason=event.reason,
             worst=Paise(p.worst),
             best=Paise(p.best),
-            charges=charges,
+            charges=charges + p.fees,
             followed=followed(event.reason, bool(p.stop_path), p.asked in (0, p.resting)),
             stop_path=tuple(p.stop_path),
         )
-        self.closed.append(trade)
-        self._milli_r_today += say.milli_r(trade.net, p.risk * p.qty)
-        self._net_today += trade.net
-        if event.reason in (ExitReason.STOP, ExitReason.TRAIL):
-            p.bars_since_stop_out = -1  # the close of this bar counts it to 0
+        self._count(p, trade)
         p.qty = p.gone = p.exit_value = p.fees = 0
         p.entered_at = p.beyond_since = p.moved_at = None
         p.moves = p.asked = 0
         p.stop_path = []
+
+    def _count(self, p: Position, trade: ClosedTrade) -> None:
+        self.closed.append(trade)
+        self.earnings.add(trade)
+        if trade.reason in (ExitReason.STOP, ExitReason.TRAIL):
+            p.bars_since_stop_out = -1  # the close of this bar counts it to 0
+
+    # --- what happened before this book -------------------------------------------------------------
+
+    def _on_trade_told(self, trade: ClosedTrade) -> None:
+        self.earnings.entries += 1
+        self._count(self.positions[trade.ticker], trade)
+
+    def _on_resumed(self, event: Resumed) -> None:
+        self._begin_trade(event.ticker, event.side, event.qty, event.distance, event.decided_at)
+        self.positions[event.ticker].decision = event.decision_price
+
+    def _on_recalled(self, event: Recalled) -> None:
+        p = self.positions[event.ticker]
+        p.best, p.worst = better(p.sign, p.best, event.best), worse(p.sign, p.worst, event.worst)
+        p.trail = trailed(p.sign, p.trail, p.best, p.risk, self.rules.trail_milli, p.instrument.tick)
 
     # --- a tick -------------------------------------------------------------------------------------
 
@@ -237,8 +275,7 @@ class Book:
 
     def _begin_day(self, event: DayBegan) -> None:
         self._day = event
-        self.is_locked = False
-        self.entries_today = self._milli_r_today = self._net_today = 0
+        self.earnings = Earnings(event.rates)
         for p in self.positions.values():
             p.last_today = 0
 
@@ -250,28 +287,21 @@ class Book:
                 p.atr_milli = next_atr(p.atr_milli, p.bars_seen, true_range(bar.high, bar.low, p.last_today))
                 p.bars_seen += 1
                 p.last = p.last_today = bar.close
-        self._judge_the_day()
+        self.earnings.judge(self.positions.values(), {}, self.rules)
         for name, p in self.positions.items():
             if p.phase is Phase.PROTECTED:
                 yield from self._send_away(event, name, p)
         yield from self._contest(event)
 
+    def _on_marked(self, event: Marked) -> Iterator[Exit]:
+        self.earnings.judge(self.positions.values(), event.prices, self.rules)
+        for name, p in self.positions.items():
+            if self.is_locked and p.phase is Phase.PROTECTED:
+                yield self._exit(p, event.at, ExitReason.LOSS_LOCK, event.prices.get(name, Paise(p.last)))
+
     def _traded(self, event: BarsClosed, name: str) -> Bar | None:
         bar = event.bars.get(name)
         return None if bar is None or bar.filled else bar
-
-    def _judge_the_day(self) -> None:
-        """Open trades at their last price, entry charges paid, on top of what is closed."""
-        self._open_milli_r = self._open_net = 0
-        for p in self.positions.values():
-            if p.phase in (Phase.PROTECTED, Phase.EXITING) and p.last:
-                assert self._day is not None
-                paid = order_charges(p.sign, p.entry_value, self._day.rates)
-                open_net = p.sign * (p.exit_value + p.last * p.left - p.entry_value) - paid
-                self._open_milli_r += say.milli_r(open_net, p.risk * p.qty)
-                self._open_net += open_net
-        milli_r, net = self._milli_r_today + self._open_milli_r, self._net_today + self._open_net
-        self.is_locked = self.is_locked or say.is_lost(milli_r, net, self.rules)
 
     def _send_away(self, event: BarsClosed, name: str, p: Position) -> Iterator[Exit]:
         window = self._window(p)
@@ -323,69 +353,38 @@ class Book:
         yield Considered(event.at, name, said, verdicts, entered)
         if not entered:
             return
-        order = self._order(name, said)
-        assert order.qty is not None and order.distance is not None
-        p.step(Phase.ENTERING)
-        p.sign, p.gap = said.action.sign, order.distance
-        p.qty, p.wanted = 0, order.qty
-        p.decided_at, p.decision = event.at, p.last
-        self.entries_today += 1
-        yield Enter(event.at, name, Side(p.sign), order.qty, Paise(p.last), order.distance)
+        assert self._day is not None
+        order = proposal.order(ProposedOrder(), p, said, self.rules, self._day)
+        assert order.side is not None and order.qty is not None and order.distance is not None
+        self._begin_trade(name, order.side, order.qty, order.distance, event.at)
+        yield Enter(event.at, name, order.side, order.qty, Paise(p.last), order.distance)
 
-    def judge(self, at: datetime, name: str, said: Decision) -> tuple[Verdict, ...]:
-        """Every gate's verdict on entering this ticker now."""
-        assert self._conditions is not None, "the conditions come before the first bar"
+    def _begin_trade(self, name: str, side: Side, qty: int, distance: Paise, decided_at: datetime) -> None:
+        p = self.positions[name]
+        p.step(Phase.ENTERING)
+        p.sign, p.gap = int(side), distance
+        p.qty, p.wanted = 0, qty
+        p.decided_at, p.decision = decided_at, p.last
+        self.earnings.entries += 1
+
+    def judge(self, at: datetime, name: str, said: Decision, is_child: bool = False) -> tuple[Verdict, ...]:
+        """Every gate's verdict on entering this ticker now; a child goes on with an entry that is counted."""
+        assert self._conditions is not None and self._day is not None, "they come before the first bar"
+        p, others = self.positions[name], [p for n, p in self.positions.items() if n != name or not is_child]
         moment = replace(
             self._conditions.moment,
             now=at,
             is_locked=self.is_locked,
-            day_milli_r=self._milli_r_today + self._open_milli_r,
-            day_net=self._net_today + self._open_net,
-            active_trades=self.active,
-            trades_today=self.entries_today,
-            open_value=self._open_value(),
+            day_milli_r=self.earnings.milli_r,
+            day_net=self.earnings.net,
+            active_trades=self.active - is_child,
+            trades_today=self.earnings.entries - is_child,
+            open_value=open_value(others),
         )
-        return evaluate(
-            Situation(self.rules, self.limits, moment, self._facts(name, said), self._order(name, said))
-        )
-
-    def _facts(self, name: str, said: Decision) -> TickerFacts:
-        assert self._conditions is not None and self._day is not None
-        p = self.positions[name]
-        return replace(
-            self._conditions.tickers[name],
-            instrument=p.instrument,
-            window=self._day.windows[p.instrument.symbol_class],
-            decision=said,
-            bars_seen=p.bars_seen,
-            bars_since_stop_out=p.bars_since_stop_out,
-            unknown_orders=int(p.phase is Phase.UNKNOWN),
-            atr_milli=p.atr_milli,
-            last_close=Paise(p.last),
-        )
-
-    def _order(self, name: str, said: Decision) -> ProposedOrder:
-        """The entry as the rules size it, and what the caller knows about the venue's side of it."""
-        assert self._conditions is not None and self._day is not None
-        p, known = self.positions[name], self._conditions.orders.get(name, ProposedOrder())
-        qty = say.size(p.last, p.instrument.lot, self.rules) if p.last else 0
-        if qty == 0 or said.action.sign == 0:
-            return replace(known, qty=0, price=Paise(p.last))
-        cost = cost_per_share(p.last, qty, self.rules.fill_cost_bps, self._day.rates)
-        gap = stop_distance(p.last, cost, p.atr_milli, p.instrument.tick, self.rules)
-        stop = initial(said.action.sign, p.last, gap, p.instrument.tick)
-        return replace(
-            known,
-            side=Side(said.action.sign),
-            qty=qty,
-            price=Paise(p.last),
-            stop=Paise(stop),
-            distance=Paise(gap),
-            cost=cost,
-        )
-
-    def _open_value(self) -> int:
-        return sum(p.last * (p.qty or p.wanted) for p in self.positions.values() if p.phase is not Phase.FLAT)
+        known = self._conditions
+        order = proposal.order(known.orders.get(name, ProposedOrder()), p, said, self.rules, self._day)
+        facts = proposal.facts(known.tickers[name], p, said, self._day)
+        return evaluate(Situation(self.rules, self.limits, moment, facts, order))
 
     def _window(self, p: Position) -> Window | None:
         assert self._day is not None, "a day has begun before anything else"

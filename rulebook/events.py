@@ -9,8 +9,9 @@ from datetime import datetime
 
 from rulebook.gates import Verdict
 from rulebook.hours import NoWindow, SymbolClass, Window
-from rulebook.records import Bar, Decision, ExitReason, Intent, Paise, Tick
+from rulebook.records import Bar, Decision, ExitReason, Intent, Paise, Side, Tick
 from rulebook.situation import Moment, ProposedOrder, TickerFacts
+from rulebook.trades import ClosedTrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,48 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """Prices between bars, for what is open: a day may be lost before the bar is over."""
+
+    at: datetime
+    prices: Mapping[str, Paise]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeTold:
+    """A trade that was closed earlier in this day, by whoever kept the book then."""
+
+    trade: ClosedTrade
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An entry that was asked for by whoever kept the book before; what has filled is told next."""
+
+    at: datetime
+    ticker: str
+    side: Side
+    qty: int
+    distance: Paise
+    decided_at: datetime
+    decision_price: Paise
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """How far the price of an open position had gone, and the trail with it, before the book was told."""
+
+    ticker: str
+    best: Paise
+    worst: Paise
+
+
+@dataclass(frozen=True, slots=True)
+class LossTold:
+    """The day was found lost before; it stays lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Considered:
     """An answer of the book: it looked at this entry, and every gate's verdict."""
 
@@ -90,5 +133,8 @@ class Considered:
     entered: bool
 
 
-Event = DayBegan | Conditions | Tick | BarsClosed | Entered | EntryEnded | StopRests | Left
+Event = (
+    DayBegan | Conditions | Tick | BarsClosed | Marked | Entered | EntryEnded | StopRests | Left
+    | TradeTold | Resumed | Recalled | LossTold
+)  # fmt: skip
 Answer = Intent | Considered

@@ -44,7 +44,10 @@ def conditions(tickers: Iterable[str]) -> Conditions:
         is_calendar_verified=True,
         is_winner_intact=True,
     )
-    facts = {name: TickerFacts(name=name, bars_needed=0, are_features_finite=True) for name in tickers}
+    facts = {
+        name: TickerFacts(name=name, bars_needed=0, are_features_finite=True, unknown_orders=0)
+        for name in tickers
+    }
     return Conditions(moment, facts, {})
 
 

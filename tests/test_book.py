@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 
 from rulebook.book import Book
 from rulebook.charges import Rates
-from rulebook.events import BarsClosed, Considered, DayBegan, Entered, EntryEnded, Left, StopRests
+from rulebook.events import (
+    BarsClosed,
+    Considered,
+    DayBegan,
+    Entered,
+    EntryEnded,
+    Left,
+    LossTold,
+    Marked,
+    Recalled,
+    Resumed,
+    StopRests,
+    TradeTold,
+)
 from rulebook.hours import IST, SymbolClass, Window
 from rulebook.position import STEPS, IllegalStepError
 from rulebook.records import (
@@ -276,6 +289,76 @@ def test_the_day_s_loss_sends_everything_away_and_locks_the_day():
     assert [ExitReason.LOSS_LOCK] == [answer.reason for answer in lost]
     assert [] == after
     assert desk.book.is_locked
+
+
+def test_the_day_may_be_lost_between_two_bars():
+    desk = Desk(RULES._replace(max_loss_milli=500, trail_milli=0))
+    desk.hold("A")
+    before = desk.book.on(Marked(at("10:01:00"), {"A": Paise(9_980)}))
+    lost = desk.book.on(Marked(at("10:01:01"), {"A": Paise(9_945)}))
+
+    assert ((), [Exit(at("10:01:01"), "A", ExitReason.LOSS_LOCK, Paise(9_945))]) == (before, list(lost))
+    assert desk.book.is_locked
+
+
+# --- a book that another kept before ----------------------------------------------------------------------
+
+
+def told(desk: Desk, *events: Any) -> None:
+    for event in events:
+        assert () == desk.book.on(event)
+
+
+def test_a_position_that_is_resumed_goes_on_as_if_the_book_had_always_known_it():
+    first, second = Desk(), Desk()
+    first.hold("A")
+    first.tick("10:01:00", 10_060)
+    moved = StopRests(at("10:01:00"), "A", Paise(9_960))
+    first.book.on(moved)
+    first.tick("10:01:01", 9_990)
+    told(
+        second,
+        BarsClosed(at("10:00:00"), {name: bar(name, "09:55:00") for name in "ABC"}, {}),
+        Resumed(at("10:02:00"), "A", Side.BUY, 100, Paise(100), at("10:00:00"), Paise(10_000)),
+        Entered(at("10:00:00"), "A", 100, 1_000_000),
+        moved,
+        Recalled("A", Paise(10_060), Paise(9_990)),
+    )
+    for desk in (first, second):
+        desk.book.on(Left(at("10:03:00"), "A", 100, 995_500, Paise(9_955), ExitReason.STOP, Paise(9_960)))
+
+    assert first.book.closed == [replace(second.book.closed[0], stop_path=first.book.closed[0].stop_path)]
+    assert first.book.earnings.milli_r == second.book.earnings.milli_r
+    assert first.book.earnings.entries == second.book.earnings.entries == 1
+
+
+def test_a_trade_that_is_told_counts_for_the_day_and_for_the_cooldown():
+    first, second = Desk(), Desk()
+    first.hold("A")
+    first.book.on(Left(at("10:03:00"), "A", 100, 990_000, Paise(9_900), ExitReason.STOP, Paise(9_900)))
+    told(second, TradeTold(first.book.closed[0]))
+
+    assert first.book.earnings.milli_r == second.book.earnings.milli_r < 0
+    assert first.book.earnings.net == second.book.earnings.net
+    assert 1 == second.book.earnings.entries
+    assert [] == second.close("10:05:00", A=("BUY", 0.9))
+
+
+def test_a_day_that_was_lost_before_stays_lost():
+    desk = Desk()
+    told(desk, LossTold())
+
+    assert [] == desk.close("10:00:00", A=("BUY", 0.9))
+
+
+def test_shares_that_come_while_we_leave_are_left_as_well():
+    desk = Desk()
+    (entry,) = desk.close("10:00:00", A=("BUY", 0.9))
+    desk.book.on(Entered(at("10:00:01"), "A", 40, 400_000))
+    desk.close("10:05:00", A=("SELL", 0.9))
+    desk.book.on(Entered(at("10:05:01"), "A", entry.qty, entry.qty * 10_000))
+
+    assert (Phase.EXITING, entry.qty) == (desk.book.positions["A"].phase, desk.book.positions["A"].left)
 
 
 # --- positions --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -47,15 +48,17 @@ def test_each_compiled_function_runs_the_code_object_of_the_rule_book():
 
 def test_the_live_book_asks_the_very_functions_that_are_compiled():
     """Rules about stops, exits, entries and the day's loss: the same function objects in both."""
-    import rulebook.book as book
-    from rulebook import rules, stops
+    from rulebook import book, earnings, proposal, rules, stops
 
     reached = {
         key for key in compiled_under(fast.compiled(walk)) if key[0] in ("rulebook.rules", "rulebook.stops")
     }
+    files = (book, earnings, proposal)
     asked = {
-        (value.__module__, name) for name, value in vars(book).items() if isinstance(value, FunctionType)
-    } | {("rulebook.rules", node.attr) for node in ast.walk(ast.parse((ROOT / "rulebook/book.py").read_text()))
+        (value.__module__, name)
+        for file in files for name, value in vars(file).items() if isinstance(value, FunctionType)
+    } | {("rulebook.rules", node.attr)
+         for file in files for node in ast.walk(ast.parse(Path(str(file.__file__)).read_text()))
          if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "say"}  # fmt: skip
     by_gates = {"has_free_place", "has_entries_left", "is_rested", "order_fits", "total_fits", "is_worth_its_cost",
                 "is_entry_time", "takes_part"}  # fmt: skip

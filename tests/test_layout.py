@@ -199,6 +199,8 @@ TOO_SHORT = {
     "dashboard.py": "its pages come with a later version",
     "looks_picture.py": "a picture, and nothing to merge it with",
     "descent.py": "one step, and it must not be mixed with what is taught",
+    "rulebook/earnings.py": "one question of the book's, with a state of its own",
+    "rulebook/proposal.py": "one question of the book's",
     **{
         f"strategies/{name}.py": "a strategy is as long as its idea"
         for name in ("stay_out", "buy_and_hold", "sma_cross", "random_policy")
