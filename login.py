@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from clock import Clock
-from files import write_atomically
+from env_file import put_value
 from outcome import ConfigError, NetworkError
 from rulebook.hours import IST
 
@@ -28,7 +28,6 @@ WAIT_S: Final = 300.0
 SILENT_S: Final = 5.0
 LOOK_S: Final = 0.1
 _TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
-_LINE = re.compile(r"(?m)^((?:export[ \t]+)?ZERODHA_ACCESS_TOKEN[ \t]*=)[^\r\n]*?([ \t]+#[^\r\n]*)?(?=\r?$)")
 _PAGE = b"<!doctype html><title>Logged in</title><p>Done. You may close this page.</p>"
 
 
@@ -131,15 +130,7 @@ def store_token(env_file: Path, token: str) -> None:
     """Into its line of `.env`, the rest untouched to the byte, readable by the owner alone."""
     if not _TOKEN.fullmatch(token):
         raise NetworkError("the broker gave an access token of another form; nothing was written")
-    try:
-        text = env_file.read_bytes().decode() if env_file.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {error}; make it yours and UTF-8") from None
-    changed, count = _LINE.subn(rf"\g<1>{token}\g<2>", text)
-    if count == 0:
-        end = "" if not text or text.endswith("\n") else "\n"
-        changed = f"{text}{end}ZERODHA_ACCESS_TOKEN={token}\n"
-    write_atomically(env_file, changed.encode(), mode=0o600)
+    put_value(env_file, "ZERODHA_ACCESS_TOKEN", token)
 
 
 class Session(Protocol):

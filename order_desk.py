@@ -29,6 +29,7 @@ from kite.errors import (
     NotSentError,
     RejectedError,
 )
+from outcome import JournalError
 from rulebook.order_messages import (
     Alarm,
     Answered,
@@ -73,10 +74,6 @@ class Submit(Protocol):
     def __call__(self, work: Callable[[], Event | None], *, is_read: bool) -> None: ...
 
 
-class JournalError(Exception):
-    """The record is not on disk."""
-
-
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """The broker does not listen: dead token or refused address. Stops stand untouched."""
@@ -111,6 +108,14 @@ class Desk:
     def now(self) -> datetime:
         """The time of an event that is told here; it runs evenly."""
         return self._made_at + timedelta(seconds=self._clock.monotonic() - self._made_s)
+
+    def wall(self) -> datetime:
+        """As this machine's clock stands now, stepped or not."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """For ages and spans."""
+        return self._clock.monotonic()
 
     def on(self, event: Event) -> list[Told]:
         """Tell the machine, carry out what it asks, return what concerns the caller."""

@@ -53,6 +53,10 @@ class DataError(SuiteError):
     exit_code = ExitCode.DATA
 
 
+class JournalError(SuiteError):
+    """A fact is not on the disk: entries wait, exits go out all the same."""
+
+
 class BusyError(SuiteError):
     """Another instance holds the place that this run needs."""
 

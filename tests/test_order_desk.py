@@ -17,7 +17,8 @@ from kite.errors import AddressRefusedError, LogInAgainError
 from kite.forms import cancel_call, modify_call, place_call
 from kite.rates import Rates
 from kite.routes import Call
-from order_desk import READ_PATIENCE, READINGS_MOST, Desk, JournalError
+from order_desk import READ_PATIENCE, READINGS_MOST, Desk
+from outcome import JournalError
 from rulebook.order_messages import (
     Answered,
     BookRead,

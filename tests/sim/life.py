@@ -11,7 +11,7 @@ from random import Random
 from exchange.faults import Fault, Faults
 from exchange.nouns import OrderView, Terms
 from exchange.venue import Exchange
-from order_desk import JournalError
+from outcome import JournalError
 from rulebook.order_messages import Alarm, Event, Halted, OrderRow, OrderSeen
 from rulebook.order_news import IllegalMoveError
 from rulebook.order_records import Record
