@@ -24,7 +24,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from kite.books import Quoted
-from kite.units import moment_of_epoch
+from kite.units import UnitError, moment_of_epoch
 from kite.wire import DepthRow, FullPacket
 from rulebook.fills import BPS, Level
 from rulebook.order_records import QUOTE_FRESH
@@ -90,9 +90,18 @@ def of_rest(quoted: Quoted) -> Quote:
 
 def of_stream(ticker: str, packet: FullPacket) -> Quote:
     """The other kinds of packets have neither stamp nor depth, and fill nothing."""
-    at = moment_of_epoch(packet.at_s) if packet.at_s else None
     bids, asks = _levels(packet.bids), _levels(packet.asks)
-    return Quote(ticker, at, Paise(packet.last), packet.volume, bids, asks, packet.low, packet.high)
+    return Quote(
+        ticker, _stamp(packet), Paise(packet.last), packet.volume, bids, asks, packet.low, packet.high
+    )
+
+
+def _stamp(packet: FullPacket) -> datetime | None:
+    """None also for one that is no time of this century: a quote without a stamp is not believed."""
+    try:
+        return moment_of_epoch(packet.at_s) if packet.at_s else None
+    except UnitError:
+        return None
 
 
 class Screen:

@@ -166,12 +166,13 @@ def depth(s: Situation) -> Finding:
 
 
 def price_band(s: Situation) -> Finding:
-    price, close, atr_milli = s.order.price, s.ticker.last_close, s.ticker.atr_milli
+    """The market's price: the one that the entry was sized by is the last close itself."""
+    price, close, atr_milli = s.order.reference, s.ticker.last_close, s.ticker.atr_milli
     most = s.limits.price_band_atr
     if not is_price(price) or not is_price(close) or not is_price(atr_milli):
         return unknown("how far {0} is from its last close", most, s.ticker.name)
     away_milli = 1_000 * abs(price - close)
-    words = "the price is {value:.4g} ATR from the last close; at most {threshold:g} may be"
+    words = "the market is {value:.4g} ATR from the last close; at most {threshold:g} may be"
     return away_milli / atr_milli, most, away_milli <= most * atr_milli, words, ()
 
 
