@@ -60,6 +60,11 @@ class FollowedClock:
         reading = self._fresh()
         return reading.monotonic_s + self._since(reading)
 
+    @property
+    def rate(self) -> float:
+        """Its seconds in one of this machine's; 0 in lock-step."""
+        return self._fresh().rate
+
     def wait(self, seconds: float) -> None:
         if seconds <= 0:
             return

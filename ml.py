@@ -4,6 +4,7 @@ Each stands on a part with its own question: network.py, replay.py, learner.py, 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,11 +13,14 @@ from learner import Trainer
 from network import DuelingDoubleDQN
 from policy import manner_of
 from replay import Place, ReplayMemory, Transition
-from sizes import BUY, HOLD, SELL
+from sizes import BUY, HOLD, SELL, Shape
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from settings import Settings
+    from winner import Winner
 
 ACTIONS = {BUY: "BUY", SELL: "SELL", HOLD: "HOLD"}
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "ReplayMemory",
     "Trainer",
     "Transition",
+    "load_winner",
     "make_features",
 ]
 
@@ -45,12 +50,12 @@ class InferenceEngine:
         self, windows: Mapping[str, "np.ndarray[Any, Any]"], is_there: "np.ndarray[Any, Any]"
     ) -> dict[str, tuple[str, float]]:
         """An action and its confidence for each ticker that is there; by timeframe bar x ticker x feature."""
-        seen = [torch.from_numpy(windows[name]).unsqueeze(0) for name in self.lookbacks]
-        for name, x in zip(self.lookbacks, seen, strict=True):
-            if not torch.isfinite(x).all():
-                raise ValueError(f"features of {name} are no numbers")
-        with torch.no_grad():
-            q = self.network(seen, torch.from_numpy(is_there).unsqueeze(0))[0].double().numpy()
+        return self.said(self.q(windows, is_there), is_there)
+
+    def said(
+        self, q: "np.ndarray[Any, Any]", is_there: "np.ndarray[Any, Any]"
+    ) -> dict[str, tuple[str, float]]:
+        """What those values come to."""
         sure = self.manner.calibration.probabilities(q)
         found = {}
         for s, ticker in enumerate(self.tickers):
@@ -59,6 +64,37 @@ class InferenceEngine:
                 action = side if q[s, side] - q[s, HOLD] > self.manner.margin else HOLD
                 found[ticker] = (ACTIONS[action], float(sure[s, action]))
         return found
+
+    def q(
+        self, windows: Mapping[str, "np.ndarray[Any, Any]"], is_there: "np.ndarray[Any, Any]"
+    ) -> "np.ndarray[Any, Any]":
+        """Ticker x action, net R."""
+        seen = [torch.from_numpy(windows[name]).unsqueeze(0) for name in self.lookbacks]
+        for name, x in zip(self.lookbacks, seen, strict=True):
+            if not torch.isfinite(x).all():
+                raise ValueError(f"features of {name} are no numbers")
+        with torch.no_grad():
+            found: np.ndarray[Any, Any] = (
+                self.network(seen, torch.from_numpy(is_there).unsqueeze(0))[0].double().numpy()
+            )
+        return found
+
+
+def load_winner(
+    path: Path, settings: "Settings", tickers: Sequence[str]
+) -> tuple["InferenceEngine", "Winner"]:
+    """The promoted model, ready to be asked about these tickers; DataError says what is wrong."""
+    import checkpoint
+    import winner
+    from features import NAMES
+    from study import lookbacks
+
+    found, version = winner.load(path), settings.feature_version
+    shape = Shape(len(NAMES[version]), lookbacks(settings))
+    checkpoint.require(found.stored, version, shape.features, shape.lookbacks)
+    network = DuelingDoubleDQN(shape)
+    network.load_state_dict(checkpoint.unpack(found.stored))
+    return InferenceEngine(network, sorted(tickers)), found
 
 
 def make_features(

@@ -48,24 +48,48 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="PATH", help="for eod_pack, backup, restore: the file")
 
 
+def _session(run: cli.Run) -> cli.Answer:
+    from trading import session
+
+    return session(run)
+
+
+def _show_winner(run: cli.Run) -> cli.Answer:
+    from trading import show_winner
+
+    return show_winner(run)
+
+
+def _verify_ledger(run: cli.Run) -> cli.Answer:
+    from ledger_desk import verify_ledger
+
+    return verify_ledger(run)
+
+
+def _show_ledger(run: cli.Run) -> cli.Answer:
+    from ledger_desk import show_ledger
+
+    return show_ledger(run)
+
+
 SESSION, JOURNAL, UPKEEP = "trading", "the journal", "upkeep"
 
 PROGRAM = cli.Program(
     name="trade",
     what="Run one intraday session, paper or LIVE by config.paper_trading.",
     tasks=(
-        cli.Task("load_winner", "load the promoted model and show its card", cli.later(SESSION)),
+        cli.Task("load_winner", "load the promoted model and show its card", _show_winner),
         cli.Task("one_shot_quotes", "print the quotes once", cli.later(SESSION), stage="quotes"),
         cli.Task("one_shot_features", "print the live features once", cli.later(SESSION), stage="features"),
         cli.Task("one_shot_infer", "print action and confidence once", cli.later(SESSION), stage="infer"),
-        cli.Task("loop", "the session", cli.later(SESSION), stage="loop", exclusive=True),
+        cli.Task("loop", "the session", _session, stage="loop", exclusive=True),
         cli.Task("halt", "no entries, flatten, stay halted for the day", cli.later(SESSION)),
         cli.Task("flatten", "close what is open", cli.later(SESSION)),
         cli.Task("unlock", "end a halt or a loss lock", cli.later(SESSION)),
         cli.Task("why", "why there was or was no trade (--symbol, --at, --date)", cli.later(JOURNAL)),
         cli.Task("replay", "replay a day's journal to the same decisions (--date)", cli.later(JOURNAL)),
-        cli.Task("ledger_verify", "check the journal's chain", cli.later(JOURNAL)),
-        cli.Task("ledger_show", "print the journal", cli.later(JOURNAL)),
+        cli.Task("ledger_verify", "check the journal's chain", _verify_ledger),
+        cli.Task("ledger_show", "print the journal", _show_ledger),
         cli.Task("eod_pack", "the day as one ZIP (--date, --out)", cli.later(UPKEEP)),
         cli.Task("backup", "copy state, journal and models to one file (--out)", cli.later(UPKEEP)),
         cli.Task("restore", "put a backup back (--out)", cli.later(UPKEEP)),

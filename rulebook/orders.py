@@ -121,6 +121,26 @@ class Machine:
         entries = [o for o in self.orders_of(ticker) if o.purpose is Purpose.ENTRY]
         return abs(self.held(ticker)) + sum(order.left for order in entries)
 
+    def unsure(self, ticker: str) -> int:
+        """Orders of which nobody knows what became of them, or of what was asked of them."""
+        alive = [order for order in self.orders_of(ticker) if order.is_alive]
+        return sum(bool(o.is_unsure or (o.request and o.request.unsure_since)) for o in alive)
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether the broker's books have been read since Started."""
+        return self._is_reconciled
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Flat everywhere, and nothing that is not known for sure."""
+        return not self._is_busy()
+
+    @property
+    def open_tickers(self) -> list[str]:
+        """Whatever is not flat."""
+        return [ticker for ticker in sorted(self.units) if self.phase(ticker) is not Phase.FLAT]
+
     def orders_of(self, ticker: str) -> list[Order]:
         """Those of the trade that is on, oldest first."""
         return orders_of(self.units.get(ticker), self.orders.get(ticker, {}))

@@ -73,7 +73,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "judging": PLAIN
     | {"checkpoint", "evaluation", "experiments", "network", "policy", "promotion", "study", "training"}
     | {"winner"},
-    "ml": {"learner", "network", "policy", "processed", "replay", "settings", "sizes", "study"},
+    "ml": {"checkpoint", "features", "learner", "network", "policy", "processed", "replay", "settings"}
+    | {"sizes", "study", "winner"},
     "learning": PLAIN
     | {"cells", "certify", "checkpoint", "cli", "cluster", "judging", "learner", "settings", "study"}
     | {"training", "tuning", "walking", "winner"},
@@ -95,7 +96,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "addresses": PLAIN,
     "followed_clock": PLAIN | {"addresses"},
     "kite": PLAIN | {"net", "rulebook"},
-    "login": PLAIN | {"files", "rulebook"},
+    "login": PLAIN | {"env_file", "rulebook"},
     "order_desk": PLAIN | {"kite", "rulebook"},
     "broker": PLAIN | {"kite", "rulebook"},
     "paper_quotes": {"kite", "rulebook"},
@@ -106,6 +107,42 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paper": PLAIN
     | {"files", "net", "kite", "rulebook", "paper_file", "paper_book", "paper_checks"}
     | {"paper_account", "paper_quotes"},
+    "ledger_facts": {"rulebook"},
+    "ledger_chain": set(),
+    "ledger": PLAIN | {"files", "ledger_chain", "ledger_facts", "locks", "rulebook"},
+    "ledger_views": {"files", "ledger", "ledger_facts", "rulebook"},
+    "env_file": PLAIN | {"files"},
+    "ledger_desk": PLAIN | {"cli", "env_file", "ledger", "ledger_facts", "locks", "redaction", "rulebook"},
+    "halts": PLAIN | {"files", "rulebook"},
+    "control": PLAIN,
+    "fence": PLAIN | {"locks"},
+    "live_bars": {"rulebook", "sessions_grid"},
+    "live_features": PLAIN | {"among", "fast", "features", "processed", "rulebook", "sessions_grid"},
+    "watch_facts": {"paper_quotes", "rulebook"},
+    "watch": {"paper_quotes", "rulebook", "watch_facts"},
+    "trading_day": {"rulebook", "sessions_grid"},
+    "notes": PLAIN | {"ledger_facts", "rulebook"},
+    "hands": {"ledger_facts", "notes", "order_desk", "rulebook", "watch"},
+    "session_events": PLAIN | {"kite", "rulebook"},
+    "session_mind": {"rulebook", "session_events"},
+    "session_end": PLAIN
+    | {"hands", "ledger_facts", "notes", "rulebook", "session_events", "trading_day", "watch"},
+    "session_start": {"candle_store", "hands", "ledger_facts", "rulebook", "sessions_grid"},
+    "explain": {"ledger_facts", "rulebook", "session_mind"},
+    "session": {"explain", "hands", "kite", "ledger_facts", "notes", "order_desk", "paper_quotes"}
+    | {"rulebook", "session_end", "session_events", "session_mind", "session_start", "trading_day", "watch"},
+    "mind": PLAIN
+    | {"kite", "live_bars", "live_features", "ml", "rulebook", "session_events", "session_mind"},
+    "workers": PLAIN | {"broker", "kite", "rulebook", "session_events"},
+    "trading_wiring": PLAIN
+    | FACTS
+    | {"candle_store", "cli", "connection", "files", "halts", "kite", "ledger", "ledger_desk"}
+    | {"ledger_facts", "live_bars", "live_features", "mind", "ml", "notes", "order_desk", "paper"}
+    | {"paper_account", "session", "session_end", "session_events", "session_start", "sessions_grid"}
+    | {"study", "trading_day", "watch", "winner", "workers"},
+    "trading": PLAIN
+    | {"cli", "control", "halts", "kite", "ml", "rulebook", "session_end", "session_events"}
+    | {"trading_wiring"},
     "exchange": PLAIN | FACTS | {"kite", "strict_json", "candle_store"},
     "contradictions": {"settings"},  # for names of types only
     "settings": PLAIN | {"files", "contradictions", "rulebook"},
@@ -149,7 +186,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "network",
     }
     | {"policy", "replay", "report", "rulebook", "settings", "sizes", "strategies", "study", "training"},
-    "trade": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
+    "trade": PLAIN | {"cli", "flags", "ledger_desk", "trading"},
     "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
 }
 HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
@@ -167,6 +204,7 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     **{
         name: {"torch"} for name in ("block", "descent", "network")
     },  # whoever imports it is about to learn or to decide
+    **{name: {"numpy"} for name in ("live_features", "mind", "session_start")},
     **{name: {"numpy"} for name in ("replay", "reference", "yardsticks")},
     "ml": {"torch"},
     **{name: {"numpy", "torch"} for name in ("learner", "policy", "fitting", "training", "certify")},
@@ -194,11 +232,13 @@ TOO_LONG: dict[str, str] = {}
 LOCKS = ("", "-dev", "-bench", "-tune")
 TOO_SHORT = {
     "clock.py": "one question, and nothing to merge it with",
-    "outcome.py": "one question, and everything imports it",
     "kite/inbox.py": "one question, and threads meet in it",
     "dashboard.py": "its pages come with a later version",
     "looks_picture.py": "a picture, and nothing to merge it with",
     "descent.py": "one step, and it must not be mixed with what is taught",
+    "env_file.py": "one question, and two files ask it",
+    "explain.py": "one question, and the journal's readers look for it",
+    "session_mind.py": "what session.py and mind.py agree about",
     "rulebook/earnings.py": "one question of the book's, with a state of its own",
     "rulebook/proposal.py": "one question of the book's",
     **{
