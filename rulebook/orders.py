@@ -309,11 +309,18 @@ class Machine:
             self._asked_to_read_at = at
         if not self._is_busy():
             return list(reads)
-        next_look = soonest if wants_read and not reads else at + POLL
+        next_look = soonest if wants_read and not reads else min(at + POLL, self._retry_at(at))
         if self._wakes_at is None or self._wakes_at < at or next_look < self._wakes_at:
             self._wakes_at = next_look
             return [*reads, Wake(next_look, _TIMER)]
         return list(reads)
+
+    def _retry_at(self, at: datetime) -> datetime:
+        """When the next request that waits may go: at the next poll it would be late by almost a second."""
+        alive = (order for ticker in self.units for order in self.orders_of(ticker) if order.is_alive)
+        held_back = [order.not_before for order in alive if order.not_before is not None]
+        held_back += [unit.not_before for unit in self.units.values() if unit.not_before is not None]
+        return min((moment for moment in held_back if moment > at), default=at + POLL)
 
     def _is_busy(self) -> bool:
         """Not flat, or flat and something is not yet known for sure."""

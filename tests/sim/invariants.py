@@ -82,8 +82,6 @@ def protected(t: Truth, ticker: Ticker) -> Wrong:
 
 def no_over_exit(t: Truth, ticker: Ticker) -> Wrong:
     """2: closing orders for more than is held last two seconds at most, from when the spare shows."""
-    if any(t.waits_for_a_person(order) for order in t.closers(ticker)):
-        return None  # 22: its change was refused three times; it covers too much rather than nothing
     if t.clean_for(ticker.excess) > _excess_most(t, ticker, ticker.excess):
         return (
             f"{ticker.name}: {left(t.closers(ticker))} to close {abs(ticker.net)}, nothing in the way for 2 s"
@@ -93,8 +91,6 @@ def no_over_exit(t: Truth, ticker: Ticker) -> Wrong:
 
 def nothing_rests_when_flat(t: Truth, ticker: Ticker) -> Wrong:
     """2: when flat, no closing order is there two seconds later."""
-    if any(t.waits_for_a_person(order) for order in t.closers(ticker)):
-        return None
     if t.clean_for(ticker.strays) > _excess_most(t, ticker, ticker.strays):
         return f"{ticker.name} is flat and {[o.order_id for o in t.closers(ticker)]} still rest"
     return None

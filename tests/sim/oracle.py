@@ -243,8 +243,10 @@ class Oracle:
             ticker.bare.could_not_be_helped(t.now - t.looked_at)
         is_known = not t.hides_news(ticker.name)
         ticker.bare.changes(t.now, t.helpless, max(0, held - covered) if is_known else 0)
-        ticker.excess.changes(t.now, t.helpless, max(0, shown - held) if is_known and held else 0)
-        self._last(ticker.strays, is_known and held == 0 and shown > 0)
+        # 22: what was refused three times is a person's turn; what it covers too much counts from its end.
+        is_ours = is_known and not any(t.waits_for_a_person(order) for order in t.closers(ticker))
+        ticker.excess.changes(t.now, t.helpless, max(0, shown - held) if is_ours and held else 0)
+        self._last(ticker.strays, is_ours and held == 0 and shown > 0)
         if ticker.hand_at is not None:
             # What a race with the user has closed too many is bought back: a reverse, and not his.
             beyond = max(0, ticker.side * t.written_net(ticker.name) - abs(ticker.net))
