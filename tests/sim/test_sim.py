@@ -57,6 +57,7 @@ REGRESSIONS = {
     220: "the exchange: an SL-M that had fired lost its limit when it was modified",
     8080: "a modification refused as being processed counted as covering, for thirty seconds",
     8961: "the oracle granted no second try after a cancel that was refused",
+    1379: "the oracle took a wish about one ticker for a new try in another",
     6452: "what had to wait a second for its next try waited for the poll after it",
     4172: "an answer that was heard and not written down before a crash counted as known",
 }

@@ -367,14 +367,22 @@ class Truth:
                     self.seen_at.setdefault(row.order_id, self.now)
             case OrderSeen():
                 self.seen_at.setdefault(event.row.order_id, self.now)
-            case ExitAsked() | StuckAsked() | Halted():
-                self.refused_changes.clear()
-                self.refusals = (None, 0)  # somebody asks again, so it is tried again
+            case ExitAsked() | StuckAsked():
+                self._asked_again(event.intent.ticker if isinstance(event, ExitAsked) else event.ticker)
+            case Halted():
+                self._asked_again(*self.tickers)
             case Refused():
                 self.answered_at[event.ref] = self.now
             case Answered():
                 self.answered_at[event.ref] = self.now
                 self.seen_at.setdefault(event.order_id, self.now)
+
+    def _asked_again(self, *tickers: str) -> None:
+        """So what was refused is tried again, in these tickers alone."""
+        for order_id in list(self.refused_changes):
+            if self.order(order_id).ticker in tickers:
+                del self.refused_changes[order_id]
+        self.refusals = (None, 0)
 
     def alarmed(self, alarm: Alarm) -> None:
         if alarm.severity >= Severity.CRITICAL:
