@@ -37,6 +37,7 @@ from rulebook.events import (
     Recalled,
     Resumed,
     StopRests,
+    Strayed,
     TradeTold,
 )
 from rulebook.gates import Verdict, evaluate, leaving, passed
@@ -105,6 +106,9 @@ class Book:
                 self._conditions = event
             case LossTold():
                 self.earnings.is_locked = True
+            case Strayed():
+                risked = next((t.risk for t in reversed(self.closed) if t.ticker == event.ticker), 0)
+                self.earnings.lose(event.bought, event.sold, risked)
             case _:
                 self._learn(event)
         return ()
@@ -140,7 +144,10 @@ class Book:
 
     def _on_entered(self, event: Entered) -> None:
         p = self.positions[event.ticker]
-        if event.qty <= p.qty and p.phase is Phase.PROTECTED:
+        if event.qty == p.qty and p.phase in (Phase.PROTECTED, Phase.EXITING):
+            p.entry_value = event.value  # of the same shares, to the paisa now
+            return
+        if event.qty < p.qty and p.phase is Phase.PROTECTED:
             raise IllegalStepError(f"{event.ticker}: an entry of {event.qty} after one of {p.qty} shares")
         if p.phase is not Phase.EXITING:  # shares that come while we leave are left as well
             p.step(Phase.PROTECTED)

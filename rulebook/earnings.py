@@ -44,6 +44,12 @@ class Earnings:
         self._closed_milli_r += say.milli_r(trade.net, risked)
         self._closed_net += trade.net
 
+    def lose(self, bought: int, sold: int, risked: int) -> None:
+        """What happened after a trade's end, in units of its risk."""
+        net = sold - bought - self.paid(1, bought) - self.paid(-1, sold)
+        self._closed_net += net
+        self._closed_milli_r += say.milli_r(net, risked) if risked else 0
+
     def judge(self, positions: Iterable[Position], prices: Mapping[str, int], rules: Rules) -> None:
         """Open trades at these prices, or at their last close where there is none."""
         self._open_milli_r = self._open_net = 0

@@ -118,6 +118,15 @@ class Recalled:
 
 
 @dataclass(frozen=True, slots=True)
+class Strayed:
+    """Shares of a trade that is over were bought and sold once more, against our will; values in paise."""
+
+    ticker: str
+    bought: int
+    sold: int
+
+
+@dataclass(frozen=True, slots=True)
 class LossTold:
     """The day was found lost before; it stays lost."""
 
@@ -135,6 +144,6 @@ class Considered:
 
 Event = (
     DayBegan | Conditions | Tick | BarsClosed | Marked | Entered | EntryEnded | StopRests | Left
-    | TradeTold | Resumed | Recalled | LossTold
+    | TradeTold | Resumed | Recalled | LossTold | Strayed
 )  # fmt: skip
 Answer = Intent | Considered

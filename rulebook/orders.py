@@ -326,7 +326,7 @@ class Machine:
         """Not flat, or flat and something is not yet known for sure."""
         started = self._looks_after is not None
         return (started and not self._is_reconciled) or any(
-            self.phase(ticker) is not Phase.FLAT or not self._is_settled(ticker) or self._lacks_fills(ticker)
+            self.phase(ticker) is not Phase.FLAT or not self._is_settled(ticker) or self.lacks_fills(ticker)
             for ticker in self.units
         )
 
@@ -339,7 +339,7 @@ class Machine:
         knows_position = not self.units[ticker].lost or (whole_at is not None and whole_at > last)
         return began is not None and began > last and knows_position
 
-    def _lacks_fills(self, ticker: str) -> bool:
+    def lacks_fills(self, ticker: str) -> bool:
         """The orders say more than the trades: the ledger wants each fill by its id (invariant 10)."""
         orders = self.orders.get(ticker, {}).values()
         lacking = [order for order in orders if sum(fill.qty for fill in order.fills) < order.filled]

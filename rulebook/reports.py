@@ -5,6 +5,9 @@ compares what a ticker's trade has come to with what the book was told of it, an
 that entered, where the stop rests, shares that left, that no share will come. It keeps nothing else, so after
 a crash the book is told the whole again, in the same words.
 
+What an order row tells of a value is an average, rounded; the fills tell it to the paisa. So shares are told
+as entered at once, and their value again when it is exact; as gone once their fills are known.
+
 Shares that another hand has closed leave at the last price. Where more was closed than there was, the reverse
 is closed at once by the machine; the book hears of the end when it is over, and its value has what that cost.
 """
@@ -13,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from rulebook.events import Entered, EntryEnded, Event, Left, StopRests
+from rulebook.events import Entered, EntryEnded, Event, Left, StopRests, Strayed
 from rulebook.order_records import Order, Purpose, Status, Unit
 from rulebook.orders import Machine
 from rulebook.records import ExitReason, Paise, Phase
@@ -33,6 +36,8 @@ class Came:
     lost_value: int = 0
     stop: Paise | None = None
     is_over: bool = False
+    bought: int = 0  # of all orders, whatever they were for
+    sold: int = 0
 
 
 class Reports:
@@ -63,15 +68,26 @@ class Reports:
         before = self._told.get(ticker, Came(0))
         if before.trade != unit.trade:
             before = Came(unit.trade)
-        now = self._told[ticker] = self._came(unit, before, last)
-        if now.qty > before.qty:
+        now = self._came(unit, before, last)
+        if before.is_over:
+            yield from self._after_the_end(unit, before, now)
+            return
+        self._told[ticker] = now
+        if (now.qty, now.value) != (before.qty, before.value):
             yield Entered(_filled_at(self._machine.orders_of(ticker), at), ticker, now.qty, now.value)
         if now.stop is not None and now.stop != before.stop:
             yield StopRests(at, ticker, now.stop)
         if now.gone > before.gone:
             yield self._left(at, unit, before, now, intended)
-        if now.is_over and not before.is_over and now.qty == 0:
+        if now.is_over and now.qty == 0:
             yield EntryEnded(ticker)
+
+    def _after_the_end(self, unit: Unit, before: Came, now: Came) -> Iterator[Event]:
+        """An order that showed late, or was executed twice: the machine undoes it, and it has its price."""
+        bought, sold = now.bought - before.bought, now.sold - before.sold
+        if now.is_over and (bought or sold):
+            self._told[unit.ticker] = now
+            yield Strayed(unit.ticker, bought, sold)
 
     def _came(self, unit: Unit, before: Came, last: Paise) -> Came:
         sign, orders = int(unit.side), self._machine.orders_of(unit.ticker)
@@ -82,10 +98,14 @@ class Reports:
         gone = lost - sign * sum(order.net for order in closers)
         gone_value = lost_value - sign * sum(order.side * _value(order) for order in closers)
         is_over = self._machine.phase(unit.ticker) is Phase.FLAT
-        if gone < before.gone or (gone > qty and not is_over):  # a reverse is told when it is over
-            gone, gone_value = before.gone, before.gone_value
+        is_exact = not self._machine.lacks_fills(unit.ticker)
+        if gone < before.gone or not is_exact or (gone > qty and not is_over):
+            gone, gone_value, is_over = before.gone, before.gone_value, False
         stop = _resting(closers) or before.stop
-        return Came(unit.trade, qty, value, min(gone, qty), gone_value, lost, lost_value, stop, is_over)
+        bought, sold = (sum(_value(o) for o in orders if o.side == side) for side in (1, -1))
+        return Came(
+            unit.trade, qty, value, min(gone, qty), gone_value, lost, lost_value, stop, is_over, bought, sold
+        )
 
     def _left(self, at: datetime, unit: Unit, before: Came, now: Came, intended: Paise | None) -> Left:
         orders = [o for o in self._machine.orders_of(unit.ticker) if o.purpose is not Purpose.ENTRY]

@@ -26,6 +26,7 @@ from rulebook.events import (
     Recalled,
     Resumed,
     StopRests,
+    Strayed,
     TradeTold,
 )
 from rulebook.hours import IST, SymbolClass, Window
@@ -342,6 +343,30 @@ def test_a_trade_that_is_told_counts_for_the_day_and_for_the_cooldown():
     assert first.book.earnings.net == second.book.earnings.net
     assert 1 == second.book.earnings.entries
     assert [] == second.close("10:05:00", A=("BUY", 0.9))
+
+
+def test_a_value_that_is_exact_later_moves_neither_stop_nor_trail():
+    desk = Desk()
+    desk.hold("A")
+    desk.tick("10:01:00", 10_060)
+    position = desk.book.positions["A"]
+    before = (position.stop, position.trail, position.best, position.phase)
+    desk.book.on(Entered(at("10:01:01"), "A", 100, 1_000_049))
+
+    assert before == (position.stop, position.trail, position.best, position.phase)
+    assert 1_000_049 == position.entry_value
+
+
+def test_what_strays_after_a_trade_s_end_counts_for_the_day_with_its_charges():
+    desk = Desk()
+    desk.hold("A")
+    desk.book.on(Left(at("10:03:00"), "A", 100, 990_000, Paise(9_900), ExitReason.STOP, Paise(9_900)))
+    net, milli_r = desk.book.earnings.net, desk.book.earnings.milli_r
+    desk.book.on(Strayed("A", 70_140, 70_070))
+
+    assert desk.book.earnings.net < net - 70
+    assert desk.book.earnings.milli_r < milli_r
+    assert 1 == len(desk.book.closed)
 
 
 def test_a_day_that_was_lost_before_stays_lost():

@@ -37,6 +37,7 @@ from rulebook.orders import Machine
 from rulebook.pricing import entry_terms, stop_buffer
 from rulebook.records import Enter, Exit, ExitReason, MoveStop, OrderType, Paise, Phase, Side, client_id
 from tests.exchange_market import TICK
+from tests.sim.bookkeeper import Bookkeeper
 from tests.sim.in_process import InProcess
 from tests.sim.plans import STUCK_AT, Plan
 from tests.sim.scheduler import Scheduler, WallClock
@@ -78,6 +79,7 @@ class Process:
         client = KiteClient(self.transport, rates, clock, world.luck)
         self.machine = machine
         self.desk = Desk(machine, client, self._journal, self._submit, clock)
+        self.bookkeeper = Bookkeeper(machine)
         self.script = Script(self, world)
         self._rings: set[datetime] = set()
 
@@ -91,6 +93,7 @@ class Process:
         self._world.boundary()
         self._world.heard(event)
         told = self.desk.on(event)
+        self.bookkeeper.hear(self.desk.now())
         self._ring_later()
         for word in told:
             self.script.told(word)
