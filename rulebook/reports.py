@@ -6,7 +6,8 @@ that entered, where the stop rests, shares that left, that no share will come. I
 a crash the book is told the whole again, in the same words.
 
 What an order row tells of a value is an average, rounded; the fills tell it to the paisa. So shares are told
-as entered at once, and their value again when it is exact; as gone once their fills are known.
+as entered at once, and their value again when it is exact; as gone once their fills are known. The last ones
+are told as gone when no order is left that could trade: until then the trade is not over.
 
 Shares that another hand has closed leave at the last price. Where more was closed than there was, the reverse
 is closed at once by the machine; the book hears of the end when it is over, and its value has what that cost.
@@ -98,9 +99,10 @@ class Reports:
         gone = lost - sign * sum(order.net for order in closers)
         gone_value = lost_value - sign * sum(order.side * _value(order) for order in closers)
         is_over = self._machine.phase(unit.ticker) is Phase.FLAT
-        is_exact = not self._machine.lacks_fills(unit.ticker)
-        if gone < before.gone or not is_exact or (gone > qty and not is_over):
-            gone, gone_value, is_over = before.gone, before.gone_value, False
+        is_over = is_over and not self._machine.lacks_fills(unit.ticker)
+        must_wait = self._machine.lacks_fills(unit.ticker) or (gone >= qty and not is_over)
+        if must_wait or gone <= before.gone:  # a value that changes alone is told with the next shares
+            gone, gone_value = before.gone, before.gone_value
         stop = _resting(closers) or before.stop
         bought, sold = (sum(_value(o) for o in orders if o.side == side) for side in (1, -1))
         return Came(

@@ -66,7 +66,7 @@ class Bookkeeper:
             return  # what has left is told when its fills are known
         if machine.phase(ticker) is Phase.FLAT:
             assert position.phase is Phase.FLAT, f"{ticker} is flat, and {position.phase} in the book"
-        elif held >= 0:
+        elif held > 0:
             assert left == held, f"{ticker}: {held} held, {left} in the book"
         self._compare_value(unit, position.phase)
 
