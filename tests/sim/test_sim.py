@@ -58,7 +58,6 @@ REGRESSIONS = {
     8080: "a modification refused as being processed counted as covering, for thirty seconds",
     8961: "the oracle granted no second try after a cancel that was refused",
     144: "what a late twin cost after its trade's end was counted nowhere",
-    362: "shares taken for lost and found again kept the value of the loss in the book",
     645: "a trade was closed in the book while an order of it could still fill",
     1379: "the oracle took a wish about one ticker for a new try in another",
     6452: "what had to wait a second for its next try waited for the poll after it",
