@@ -81,6 +81,7 @@ class Task:
     stage: str | None = None  # its positional name, where it has one
     only_stage: bool = False  # not callable by --fn
     exclusive: bool = False  # it writes: one such run of this script at a time
+    only_looks: Callable[[argparse.Namespace], bool] = lambda _: False  # with these flags it does not write
     first_aid: bool = False  # it runs whatever is wrong with config.json and .env
 
 
@@ -179,7 +180,7 @@ def _carry_out(program: Program, run: Run, results: list[dict[str, Any]]) -> Exi
     with suppress(*([ConfigError] if all(task.first_aid for task in plan) else [])):
         _start_logging(run)
     with ExitStack() as held:
-        if any(task.exclusive for task in plan):
+        if any(task.exclusive and not task.only_looks(run.args) for task in plan):
             import locks
 
             path = run.settings.state / f"{program.name}.lock"

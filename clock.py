@@ -5,7 +5,9 @@ another one. `now` is for stamps and trading windows; `monotonic` for deadlines,
 clock can step.
 """
 
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -21,6 +23,21 @@ class Clock(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Return no earlier than that many seconds from now."""
+
+
+def queue_on(clock: Clock) -> threading.Condition:
+    """Where threads that wait on that clock wait for each other: one that stands still must know who does."""
+    made: Callable[[], threading.Condition] = getattr(clock, "queue", threading.Condition)
+    return made()
+
+
+def wait_until(clock: Clock, monotonic_s: float) -> None:
+    """Return no earlier than at that moment, also where it comes before the wait has begun."""
+    exact: Callable[[float], None] | None = getattr(clock, "wait_until", None)
+    if exact is not None:
+        exact(monotonic_s)
+    else:
+        clock.wait(monotonic_s - clock.monotonic())
 
 
 class SystemClock:

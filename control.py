@@ -26,6 +26,8 @@ from typing import Final
 from clock import Clock, SystemClock
 from outcome import ConfigError, RefusedError
 
+DOOR: Final = "trade.sock"  # in the state folder, as the lock is
+LOCK: Final = "trade.lock"
 ASKS: Final = ("halt", "flatten", "unlock", "ping")
 LINE_BYTES: Final = 4096
 TEXT_MOST: Final = 400  # of a reason or an answer; escaped for JSON it still fits into a line

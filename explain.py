@@ -6,12 +6,14 @@ tickers of a bar keep what was said about them, and those that would have traded
 
 from collections.abc import Mapping
 
-from ledger_facts import Decided, GateSaid, Mark, Quiet, gate_said
+from ledger_facts import Asked, BarRows, BarsSeen, Decided, GateSaid, Mark, Quiet, gate_said
+from order_desk import Sent
 from rulebook.events import Considered
 from rulebook.gates import Verdict
+from rulebook.order_messages import Place
 from rulebook.position import Position
-from rulebook.records import Paise
-from session_mind import Closed
+from rulebook.records import Bar, Paise
+from session_mind import Closed, Rows, Seen
 
 
 def explained(considered: Considered, closed: Closed | None, model_hash: str) -> Decided:
@@ -33,7 +35,24 @@ def quiet(closed: Closed, blocked: Mapping[str, tuple[Verdict, ...]]) -> Quiet:
     said = {
         name: (each.decision.action.value, each.decision.confidence) for name, each in closed.said.items()
     }
-    return Quiet(opened_at, said, {name: _verdicts(verdicts) for name, verdicts in blocked.items()})
+    against = {name: _verdicts(verdicts) for name, verdicts in blocked.items()}
+    q = {name: tuple(round(value, 6) for value in each.q) for name, each in closed.said.items()}
+    return Quiet(opened_at, said, against, closed.at, q)
+
+
+def bars_seen(seen: Seen) -> BarsSeen:
+    """What the decisions were made of, so that a replay can make them again (day_replay.py)."""
+    return BarsSeen(seen.at, _rows(seen.ended), _rows(seen.corrected), seen.incomplete, seen.decides)
+
+
+def asked(sent: Sent) -> Asked:
+    """A request, how long it took and what came of it."""
+    request, answer = sent.asked, sent.answer
+    verb = type(request).__name__.lower()
+    ref = request.client_id if isinstance(request, Place) else request.ref
+    order_id = getattr(answer, "order_id", None) or getattr(request, "order_id", None)
+    text = str(getattr(answer, "text", ""))
+    return Asked(ref, verb, request.ticker, order_id, sent.sent_at, answer.at, type(answer).__name__, text)
 
 
 def mark(p: Position, last: Paise) -> Mark:
@@ -45,6 +64,19 @@ def mark(p: Position, last: Paise) -> Mark:
         p.instrument.ticker, p.sign * p.left, average, last, unrealized, Paise(p.best), Paise(p.worst),
         Paise(p.trail) if p.trail else None, Paise(p.resting) if p.resting else None,
     )  # fmt: skip
+
+
+def _rows(rows: Rows) -> BarRows:
+    return {
+        timeframe: {at: {name: _numbers(bar) for name, bar in bars.items()} for at, bars in by_time.items()}
+        for timeframe, by_time in rows.items()
+    }
+
+
+def _numbers(bar: Bar) -> tuple[int, ...]:
+    if bar.filled:
+        return (bar.close,)
+    return bar.open, bar.high, bar.low, bar.close, bar.volume
 
 
 def _verdicts(verdicts: tuple[Verdict, ...]) -> tuple[GateSaid, ...]:

@@ -73,7 +73,7 @@ class Hands:
                     self._notes.add(self._means.explain(answer))
                     self._decisions[answer.ticker] = answer.decision
                 case Enter():
-                    self._enter(answer)
+                    self.enter(answer)
                 case MoveStop():
                     self.ask(MoveAsked(self.desk.now(), answer))
                 case Exit():
@@ -113,7 +113,7 @@ class Hands:
 
     # --- entries ---
 
-    def _enter(self, intent: Enter, parent: str | None = None) -> None:
+    def enter(self, intent: Enter, parent: str | None = None) -> None:
         asked = self._asked(intent, parent)
         if asked is not None and self.ask(asked):
             self._watch.entry_sent(self.desk.monotonic())
@@ -149,7 +149,7 @@ class Hands:
             intent = Enter(
                 self.desk.now(), word.ticker, unit.side, word.qty, unit.decision_price, unit.distance
             )
-            self._enter(intent, word.parent)
+            self.enter(intent, word.parent)
         else:
             why = "; ".join(verdict.sentence for verdict in blocking(verdicts))
             log.info("%s: the rest of the entry is not asked for again: %s", word.ticker, why)

@@ -87,6 +87,17 @@ def journal_paths(ledger: Path) -> list[Path]:
     return [folder / NAME for folder in folders if (folder / NAME).exists()]
 
 
+def identity_of(path: Path) -> Identity | None:
+    """Whose journal lies there; None where there is none yet."""
+    try:
+        with ExitStack() as held:
+            db = _followed(path, held)
+            root = None if db is None else chain.root_of(db)
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from None
+    return None if root is None else Identity(root.mode, root.host, root.user)
+
+
 class Journal:
     """The only writer. Several threads may share it: they take turns."""
 

@@ -16,10 +16,11 @@ from typing import Any, Final
 import locks
 from cli import Answer, Run
 from env_file import put_value
-from ledger import Entry, Follower, journal_paths, verify
+from ledger import Entry, Follower, Journal, identity_of, journal_paths, verify
 from ledger_facts import (
     AlarmSaid,
     Asked,
+    BarsSeen,
     Closed,
     Decided,
     Fact,
@@ -97,6 +98,15 @@ def show_ledger(run: Run) -> Answer:
     return Answer(data, "\n".join(lines))
 
 
+def write_unlocked(run: Run, text: str) -> None:
+    """Into every journal that there is: whose day it was does not matter any more."""
+    for path in journal_paths(run.settings.paths.ledger):
+        who = identity_of(path)
+        if who is not None:
+            with Journal(path.parent, who, ledger_key(run), run.clock) as journal:
+                journal.write(run.clock.now(), Unlocked(text))
+
+
 def line_of(entry: Entry) -> str:
     """For people: when, what kind, which ticker, and one sentence."""
     ticker, sentence = told(entry.fact)
@@ -109,7 +119,7 @@ def told(fact: Fact) -> tuple[str, str]:
     match fact:
         case Record() | Asked():
             return _of_order(fact)
-        case Decided() | Quiet():
+        case Decided() | Quiet() | BarsSeen():
             return _of_decision(fact)
         case Opened() | Closed() | Marked():
             return _of_position(fact)
@@ -139,12 +149,18 @@ def _order_words(order: Order) -> str:
     return f"{name} is {order.status.name}{done}{_dashed(order.refusal)}"
 
 
-def _of_decision(fact: Decided | Quiet) -> tuple[str, str]:
+def _of_decision(fact: Decided | Quiet | BarsSeen) -> tuple[str, str]:
+    if isinstance(fact, BarsSeen):
+        ended, mended = (
+            sum(len(bars) for by_time in rows.values() for bars in by_time.values())
+            for rows in (fact.ended, fact.corrected)
+        )
+        return "", f"until {fact.boundary:%H:%M}: {ended} ended, {mended} put right by the broker's candles"
     if isinstance(fact, Quiet):
         wanted = [_wish(fact, ticker, said) for ticker, (said, _) in fact.said.items() if said != Action.HOLD]
         return "", f"{len(fact.said)} tickers{_dashed(', '.join(wanted) or 'all hold')}"
     missed = [said.sentence for said in fact.verdicts if not said.passed]
-    what = "entered" if fact.entered else f"not entered: {'; '.join(missed) or 'another one was chosen'}"
+    what = "entered" if fact.entered else f"not entered: {'; '.join(missed) or 'it has a trade already'}"
     return fact.ticker, f"{fact.action} {fact.confidence:.2f} at {_rupees(fact.close)}, {what}"
 
 

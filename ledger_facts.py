@@ -8,7 +8,7 @@ Facts are told by whoever knows them. Nothing here knows a file, a clock or who 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from math import isfinite
@@ -37,6 +37,8 @@ class SessionBegan:
     model_hash: str
     pid: int
     is_recovery: bool
+    tickers: tuple[str, ...] = ()
+    history_hash: str = ""  # of the candles before that day (session_start.history_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,33 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The decisions of one bar: action and confidence by ticker, and what stood against who would trade."""
+    """The decisions of one bar: action and confidence by ticker, and what stood against who would trade.
+
+    That is asked once the bar's entry is made: a place that it took is not free for the others.
+    """
 
     bar_opened_at: datetime
     said: Mapping[str, tuple[str, float]]
     blocked: Mapping[str, tuple[GateSaid, ...]]
+    boundary: datetime | None = None
+    q: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # to a millionth of R
+
+
+BarRows = Mapping[str, Mapping[datetime, Mapping[str, tuple[int, ...]]]]  # by timeframe, opening and ticker
+
+
+@dataclass(frozen=True, slots=True)
+class BarsSeen:
+    """All that a boundary's decisions were made of, beside history, model and what stands in earlier ones of
+    the same process. A bar is open, high, low, close in paise and volume; one number alone is the price of
+    one that was filled, not traded.
+    """
+
+    boundary: datetime
+    ended: BarRows
+    corrected: BarRows  # since the one before: the broker's candles in the place of our bars
+    incomplete: tuple[str, ...]  # of whom ticks were missed: nothing is said of them
+    decides: bool  # no: the boundary was slept through
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +209,7 @@ class Noticed:
 
 
 Fact = (
-    Record | SessionBegan | SessionEnded | Decided | Quiet | Asked | Opened | Closed | Marked
+    Record | SessionBegan | SessionEnded | Decided | Quiet | BarsSeen | Asked | Opened | Closed | Marked
     | HaltSaid | Unlocked | LossLocked | StateIs | AlarmSaid | Noticed
 )  # fmt: skip
 
@@ -196,6 +220,7 @@ KINDS: Mapping[str, type[Fact]] = {
     "ended": SessionEnded,
     "decision": Decided,
     "quiet": Quiet,
+    "bars": BarsSeen,
     "request": Asked,
     "entered": Opened,
     "trade": Closed,

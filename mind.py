@@ -3,6 +3,9 @@
 The bars are ours until the broker's candles have come (live_bars.py), the features are walked on bar by bar
 (live_features.py), and the network (ml.py) is asked once for all tickers. A ticker whose bars of today miss
 ticks is not decided about: the broker's candle mends it. One that traded nothing in a bar has its filled one.
+
+Two objects: WinnersMind makes bars, and what came of them is one value, Seen; Decider makes decisions of that
+and of nothing else. So a journal that holds what was seen can be asked again (day_replay.py).
 """
 
 import logging
@@ -13,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kite.books import CandleRow
-from live_bars import Closed as Rows
-from live_bars import LiveBars
+from live_bars import Changes, LiveBars
 from outcome import DataError
 from rulebook.records import Action, Bar, Decision, Tick
 from session_events import Candles
-from session_mind import Closed, Said
+from session_mind import Closed, Said, Seen
 
 if TYPE_CHECKING:
     from live_features import LiveFeatures
@@ -36,9 +38,9 @@ class WinnersMind:
     ) -> None:  # fmt: skip
         self._engine = engine
         self._bars = bars
-        self._features = features
         self._timeframe = timeframe
-        self._stamps = stamps
+        self._decider = Decider(engine, features, timeframe, stamps)
+        self._corrected: Changes = {}  # since the last boundary
         self.bars_needed = engine.lookbacks[timeframe]
 
     def add(self, tick: Tick) -> None:
@@ -49,16 +51,13 @@ class WinnersMind:
 
     def correct(self, candles: Candles) -> None:
         """The broker's own, of bars that are over."""
-        changed: dict[str, dict[datetime, dict[str, Bar]]] = {}
+        changed: Changes = {}
         for ticker, rows in candles.found.items():
             bars = [_bar(ticker, row) for row in rows]
-            for timeframe, by_time in self._bars.correct(
-                ticker, candles.timeframe, bars, candles.asked
-            ).items():
-                for opened_at, of_moment in by_time.items():
-                    changed.setdefault(timeframe, {}).setdefault(opened_at, {}).update(of_moment)
-        for timeframe, by_time in changed.items():
-            self._features.correct(timeframe, by_time)
+            found = self._bars.correct(ticker, candles.timeframe, bars, candles.asked)
+            for into in (changed, self._corrected):
+                _merge(into, found)
+        self._decider.correct(changed)
 
     def rows(self) -> dict[datetime, dict[str, Bar]]:
         """The base bars of today so far, by opening and ticker."""
@@ -74,16 +73,37 @@ class WinnersMind:
         return tuple(sorted({place.ticker for place in self._bars.incomplete}))
 
     def close(self, boundary: datetime, *, decides: bool) -> Closed:
-        closed = self._bars.close(boundary) or Rows((), ())
-        bars: Mapping[str, Bar] = {}
-        for row in closed.rows:
-            self._features.add(row.timeframe, row.opened_at, row.bars)
-            if row.timeframe == self._timeframe:
-                bars = row.bars
-        wanting = self.wanting
-        is_finite = {name: name not in wanting for name in self._engine.tickers}
-        said = self._said(bars, is_finite) if decides and bars else {}
-        return Closed(boundary, bars, said, is_finite, self._stamps)
+        closed, ended = self._bars.close(boundary), Changes()
+        for row in closed.rows if closed else ():
+            ended.setdefault(row.timeframe, {})[row.opened_at] = dict(row.bars)
+        corrected, self._corrected = self._corrected, {}
+        return self._decider.decide(Seen(boundary, ended, corrected, self.wanting, decides))
+
+
+class Decider:
+    """Of one day. The same history and model that see the same say the same."""
+
+    def __init__(
+        self, engine: "InferenceEngine", features: "LiveFeatures", timeframe: str, stamps: Mapping[str, str]
+    ) -> None:
+        self._engine = engine
+        self._features = features
+        self._timeframe = timeframe
+        self._stamps = stamps
+
+    def correct(self, rows: Mapping[str, Mapping[datetime, Mapping[str, Bar]]]) -> None:
+        """What is not new costs nothing."""
+        for timeframe, by_time in rows.items():
+            self._features.correct(timeframe, by_time)
+
+    def decide(self, seen: Seen) -> Closed:
+        self.correct(seen.corrected)
+        self.correct(seen.ended)
+        newest = max(seen.ended.get(self._timeframe, {}).items(), default=None, key=lambda row: row[0])
+        bars: Mapping[str, Bar] = newest[1] if newest else {}
+        is_finite = {name: name not in seen.incomplete for name in self._engine.tickers}
+        said = self._said(bars, is_finite) if seen.decides and bars else {}
+        return Closed(seen.at, bars, said, is_finite, self._stamps, seen)
 
     def _said(self, bars: Mapping[str, Bar], is_finite: dict[str, bool]) -> dict[str, Said]:
         opened_at = next(iter(bars.values())).opened_at
@@ -114,6 +134,12 @@ class WinnersMind:
             if not is_sound:
                 for window in windows.values():
                     window[:, s] = 0.0
+
+
+def _merge(into: Changes, found: Changes) -> None:
+    for timeframe, by_time in found.items():
+        for opened_at, bars in by_time.items():
+            into.setdefault(timeframe, {}).setdefault(opened_at, {}).update(bars)
 
 
 def _bar(ticker: str, row: CandleRow) -> Bar:

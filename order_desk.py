@@ -15,6 +15,7 @@ takes the event that comes of it back to the one thread that owns the machine.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,6 +55,7 @@ from rulebook.orders import Machine
 
 READ_PATIENCE = timedelta(seconds=2)
 READINGS_MOST = 3
+ANSWERS_MOST = 1_000  # that nobody has asked for
 
 Wire = Place | Modify | Cancel
 Told = Filled | AskAgain | Alarm
@@ -82,6 +84,15 @@ class Blocked:
     error: BlockedError
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request and when it was answered."""
+
+    asked: Wire
+    sent_at: datetime
+    answer: Event
+
+
 class Desk:
     """One machine and its hands. Only the thread that owns it calls `on` and `due`."""
 
@@ -104,6 +115,7 @@ class Desk:
         self._readings: list[datetime] = []  # that are under way, by their beginning
         self.last_read_at: datetime | None = None  # of the newest reading that came back whole
         self.blocked: Blocked | None = None
+        self.answers: deque[Sent] = deque(maxlen=ANSWERS_MOST)  # put there by the threads that sent
 
     def now(self) -> datetime:
         """The time of an event that is told here; it runs evenly."""
@@ -194,6 +206,12 @@ class Desk:
 
     def _sent(self, asked: Wire) -> Event:
         """One request, once, and what became of it."""
+        sent_at = self.now()
+        answer = self._answered(asked)
+        self.answers.append(Sent(asked, sent_at, answer))
+        return answer
+
+    def _answered(self, asked: Wire) -> Event:
         ref = _ref(asked)
         try:
             match asked:

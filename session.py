@@ -16,20 +16,17 @@ How it ends is session_end.py's. Pure of sockets, files and threads: a simulatio
 import logging
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
-from explain import explained, mark, quiet
+from by_hand import ByHand
+from explain import asked, bars_seen, explained, mark, quiet
 from hands import Hands, Means
 from kite.feed import Connected, Disconnected, LoggedOut, OrderHint, Ticked
 from kite.wire import FullPacket
 from ledger_facts import Fact, LossLocked, StateIs
 from ledger_facts import Marked as MarkedFact
-from notes import Notes
-from order_desk import Desk
 from paper_quotes import Quote, of_rest, of_stream
-from rulebook.book import Book
 from rulebook.events import BarsClosed, Considered, Marked
 from rulebook.gates import GLOBAL_GATES, Verdict, blocking
 from rulebook.order_messages import BookRead, Price, Started
@@ -49,10 +46,9 @@ from session_events import (
     Unlock,
     Why,
 )  # fmt: skip
-from session_mind import Closed, Mind
-from session_start import Past, wake
-from trading_day import TradingDay
-from watch import Watch
+from session_mind import Closed
+from session_parts import Parts
+from session_start import wake
 
 BOOKS_EVERY_S = 5.0
 SECOND_S = 1.0
@@ -70,39 +66,6 @@ State = Literal["RUNNING", "EXITS-ONLY", "HALTED"]
 log = logging.getLogger("session")
 
 
-class Reads(Protocol):
-    """Asks the broker elsewhere; each answer comes back as an event."""
-
-    def quotes(self, tickers: tuple[str, ...]) -> None: ...
-    def cash(self) -> None: ...
-    def beat(self) -> None: ...
-    def token(self) -> None: ...
-    def candles(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a session is made of."""
-
-    book: Book
-    desk: Desk
-    watch: Watch
-    day: TradingDay
-    mind: Mind
-    notes: Notes
-    reads: Reads
-    past: Past
-    tickers: Mapping[int, str]  # by the token of the stream
-    silence_s: Callable[[], float | None]  # of the stream
-    on_paper: Callable[[Quote], bool] | None  # fills orders on paper; True where one has changed
-    eight_hex: Callable[[], str]
-    max_slippage_bps: float
-    model_hash: str
-    keep_halted: Callable[[str], None]  # where the next process looks
-    keep_lost: Callable[[str], None]
-    pace_s: float
-
-
 class Session:
     """One day of one trader. `outcome` is set when it is over."""
 
@@ -116,10 +79,12 @@ class Session:
         self._closed_until: datetime | None = None
         self._began_at: datetime | None = None
         self._closing: Closed | None = None
+        self._by_hand = ByHand()
         self._due_s: dict[str, float] = {}
         self._state: State | None = None
-        self._is_lost = False
+        self._is_lost = self._is_marked = False
         self._candles_due_s: float | None = None
+        self._looked_s = 0.0
         self._gone_at: datetime | None = None  # since when the stream has been
         self.outcome: Outcome | None = None
 
@@ -129,7 +94,8 @@ class Session:
         self._closed_until, self._began_at = self._parts.day.over_by(now), now
         if self._closed_until is not None:
             self._parts.reads.candles()
-        self._watch.begin(self._desk.monotonic())
+        self._looked_s = self._desk.monotonic()
+        self._watch.begin(self._looked_s)
         self._watch.killed(self._desk.machine.halted)
         self._hands.hear(Started(now))
 
@@ -137,6 +103,14 @@ class Session:
     def state(self) -> State | None:
         """None: it has not woken yet."""
         return self._state
+
+    @property
+    def next_look_s(self) -> float:
+        """When it must look again if nothing happens before, by the monotonic clock."""
+        look_s, wake_at = self._due_s.get("look", 0.0), self._desk.next_wake_at
+        if wake_at is None:
+            return look_s
+        return min(look_s, self._desk.monotonic() + (wake_at - self._desk.now()).total_seconds())
 
     # --- what happens ---
 
@@ -149,7 +123,7 @@ class Session:
             case Halt():
                 _answer(event.taken, self._end.halt(event.why, event.text))
             case Flatten():
-                _answer(event.taken, self._end.flatten(event.text))
+                _answer(event.taken, self._end.flatten(event.text, event.ends))
             case Unlock():
                 _answer(event.taken, "nothing to unlock while a session runs; it ends by itself when halted")
             case Quotes() | Cash() | Leverages() | Candles() | TokenIs() | Beat():
@@ -238,6 +212,9 @@ class Session:
                 self._watch.heartbeat(began_s, now_s)
                 self._watch.token(True)
             self._watch.reconciled(self._desk.machine.is_reconciled)
+            for noticed in self._by_hand.read(event, self._desk.machine):
+                self._parts.notes.add(noticed)
+                log.warning("%s", noticed.text)
 
     # --- what the hour asks for ---
 
@@ -247,6 +224,7 @@ class Session:
             self._hands.hear(event)
         if not self._is_due("look", now_s, self._parts.pace_s):
             return
+        self._notice_sleep(now, now_s)
         self._watch.heard(self._parts.silence_s(), now_s)
         self._ask_the_broker(now_s)
         if not self._hands.is_awake:
@@ -256,8 +234,18 @@ class Session:
             if self._is_due("second", now_s, SECOND_S):
                 self._tend_positions(now)
                 self._say_state(now)
+        while self._desk.answers:
+            self._parts.notes.add(asked(self._desk.answers.popleft()))
         self._parts.notes.flush()
         self.outcome = self._end.look(now)
+
+    def _notice_sleep(self, now: datetime, now_s: float) -> None:
+        """Who was stopped has heard nobody: that was no silence of the broker, and the bars miss ticks."""
+        slept_s, self._looked_s = now_s - self._looked_s, now_s
+        if slept_s >= TICK_AGE_MOST.total_seconds():
+            log.warning("this process stood still for %.0f s", slept_s)
+            self._watch.begin(now_s)
+            self._mind.missed(now - timedelta(seconds=slept_s), now)
 
     def _try_to_wake(self, now: datetime) -> None:
         """Once the broker's books and today's candles are there; or without the candles, after a while."""
@@ -314,6 +302,8 @@ class Session:
         for name, is_finite in closed.is_finite.items():
             self._watch.features(name, is_finite, self._mind.bars_needed)
         self.refresh(said, closed.bars)
+        if closed.seen is not None:  # in one transaction with the first order that it leads to
+            self._parts.notes.add(bars_seen(closed.seen))
         self._hands.tell(BarsClosed(boundary, closed.bars, said))
         self._candles_due_s = self._desk.monotonic() + CANDLES_AFTER_S
         self._parts.notes.add(quiet(closed, self._blocked(boundary, said)))
@@ -353,8 +343,10 @@ class Session:
                     self._hands.tell(Tick(name, now, quote.last))  # a quiet share leaves by the clock, too
         if prices:
             self._hands.tell(Marked(now, prices))
-        if prices and self._is_due("marks", self._desk.monotonic(), MARKS_EVERY_S):
-            self._parts.notes.add(MarkedFact(tuple(mark(self._book.positions[n], prices[n]) for n in prices)))
+        if (prices or self._is_marked) and self._is_due("marks", self._desk.monotonic(), MARKS_EVERY_S):
+            marks = tuple(mark(self._book.positions[name], last) for name, last in prices.items())
+            self._parts.notes.add(MarkedFact(marks))
+            self._is_marked = bool(marks)
         if self._book.is_locked and not self._is_lost:
             self._lose_the_day()
 
@@ -380,6 +372,8 @@ class Session:
             return "HALTED", ending.text if ending else "halted earlier today"
         if self._desk.blocked is not None:
             return "EXITS-ONLY", f"exits are blocked too: {self._desk.blocked.error}"
+        if self._parts.notes.trouble:
+            return "EXITS-ONLY", self._parts.notes.trouble
         self.refresh({}, {})
         verdicts = self._book.judge(now, next(iter(self._book.positions)), HOLD)
         against = [

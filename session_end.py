@@ -63,6 +63,7 @@ class End:
         self._keep = keep
         self.ending: Ending | None = None
         self._stuck: set[str] = set()
+        self._flatten_later = ""
 
     # --- wishes ---
 
@@ -85,9 +86,14 @@ class End:
             self.ending = Ending(Why.LOSS, text, self._hands.desk.now())
             log.critical("the day is locked: %s", text)
 
-    def flatten(self, text: str) -> str:
-        """Everything that is open is closed; entries stay open."""
+    def flatten(self, text: str, ends: bool = False) -> str:
+        """Everything that is open is closed, once the broker's books have been read; entries stay open."""
         machine, now = self._hands.desk.machine, self._hands.desk.now()
+        if ends:
+            self.ending = self.ending or Ending(Why.FLATTEN, text, now)
+        if not machine.is_reconciled:
+            self._flatten_later = text
+            return "flat as soon as the broker's books have been read"
         for ticker in machine.open_tickers:
             if machine.phase(ticker) in ASKS[ExitAsked]:
                 leave = Exit(now, ticker, ExitReason.EXTERNAL, self._last(ticker))
@@ -99,8 +105,11 @@ class End:
 
     def look(self, now: datetime) -> Outcome | None:
         """What the hour asks for; the outcome when it is over."""
-        self._strand(now)
         machine = self._hands.desk.machine
+        if self._flatten_later and machine.is_reconciled:
+            text, self._flatten_later = self._flatten_later, ""
+            self.flatten(text)
+        self._strand(now)
         if machine.is_at_rest:
             return self._flat(now)
         if not machine.open_tickers or not self._is_given_up(now):

@@ -22,6 +22,7 @@ class Why(StrEnum):
     COMMAND = "a command"
     SIGNAL = "a signal"
     LOSS = "the day's loss"
+    FLATTEN = "flatten"
     BROKER = "no word of the broker"
     CONTRADICTION = "broker and journal differ"
     DEFECT = "a defect of ours"
@@ -36,6 +37,7 @@ _CODES = {
     Why.COMMAND: ExitCode.REFUSED,
     Why.SIGNAL: ExitCode.INTERRUPTED,
     Why.LOSS: ExitCode.REFUSED,
+    Why.FLATTEN: ExitCode.DONE,
     Why.BROKER: ExitCode.BROKER,
     Why.CONTRADICTION: ExitCode.FAILED,
     Why.DEFECT: ExitCode.FAILED,
@@ -97,10 +99,11 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Flatten:
-    """Flat now; entries stay open."""
+    """Flat now; entries stay open, unless the session `ends` with it."""
 
     text: str
     taken: Callable[[str], object] | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Protocol
 from rulebook.records import Bar, Decision, Tick
 from session_events import Candles
 
+Rows = Mapping[str, Mapping[datetime, Mapping[str, Bar]]]  # by timeframe, opening and ticker
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -19,6 +21,17 @@ class Said:
 
     decision: Decision
     q: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that a boundary's decisions rest on, beside history, model and what was seen before."""
+
+    at: datetime
+    ended: Rows
+    corrected: Rows  # since the boundary before: the broker's in the place of ours
+    incomplete: tuple[str, ...]  # whose bars miss ticks: nothing is said of them
+    decides: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,29 @@ class Closed:
     said: Mapping[str, Said]
     is_finite: Mapping[str, bool]
     stamps: Mapping[str, str] = field(default_factory=dict)  # of the data that the decisions rest on
+    seen: Seen | None = None
+
+
+class StillMind:
+    """Says nothing: of a session that only leaves."""
+
+    bars_needed = 0
+    wanting: tuple[str, ...] = ()
+
+    def add(self, tick: Tick) -> None:
+        pass
+
+    def rows(self) -> Mapping[datetime, Mapping[str, Bar]]:
+        return {}
+
+    def close(self, boundary: datetime, *, decides: bool) -> Closed:  # noqa: ARG002  as Mind
+        return Closed(boundary, {}, {}, {})
+
+    def correct(self, candles: Candles) -> None:
+        pass
+
+    def missed(self, since: datetime, until: datetime) -> None:
+        pass
 
 
 class Mind(Protocol):

@@ -6,9 +6,12 @@ bars give it ranges and closes, today's trades its earnings and its cooldowns, a
 facts. A trade that closed while nobody wrote it down is told as open first, so that its end is written now.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +21,7 @@ from hands import Hands
 from ledger_facts import Closed, Fact, HaltSaid, LossLocked, Mark, Marked, Opened, Unlocked
 from rulebook.book import Book
 from rulebook.events import BarsClosed, DayBegan, LossTold, Recalled, Resumed, TradeTold
+from rulebook.hours import IST
 from rulebook.order_records import Purpose, Record, Unit
 from rulebook.orders import Machine, recover
 from rulebook.records import Bar, Paise, Phase
@@ -26,6 +30,8 @@ from sessions_grid import Grid, opened_s
 
 if TYPE_CHECKING:
     import pandas as pd
+
+THREADS = 4
 
 Rows = Iterable[tuple[datetime, Mapping[str, Bar]]]  # boundaries, and the bars that ended there
 
@@ -119,6 +125,34 @@ def _resumed(machine: Machine, unit: Unit, opened: Opened | None) -> Resumed:
 
 
 # --- bars of the past -------------------------------------------------------------------------------------
+
+
+def frames_before(
+    raw: Path, tickers: Iterable[str], timeframes: Iterable[str], day: date
+) -> "dict[str, dict[str, pd.DataFrame]]":
+    """Candles on disk of earlier days, by timeframe and ticker; DataError names what is missing."""
+    midnight, names = datetime.combine(day, time(), IST), tuple(tickers)
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for timeframe in timeframes:
+        frames = {name: candle_store.read_candles(raw, name, timeframe) for name in names}
+        found[timeframe] = {name: frame[frame["timestamp"] < midnight] for name, frame in frames.items()}
+    return found
+
+
+def history_hash(frames: "Mapping[str, Mapping[str, pd.DataFrame]]") -> str:
+    """Of every candle in them: whoever has the same makes the same features of them."""
+    named = sorted((name, part, frame) for name, of in frames.items() for part, frame in of.items())
+    with ThreadPoolExecutor(THREADS, "hashes") as pool:
+        each = pool.map(lambda row: f"{row[0]} {row[1]} {_frame_hash(row[2])}", named)
+        return hashlib.sha256("\n".join(each).encode()).hexdigest()[:16]
+
+
+def _frame_hash(frame: "pd.DataFrame") -> str:
+    found = hashlib.sha256(np.ascontiguousarray(opened_s(frame)).data)
+    for name in (*candle_store.PRICES, "volume", candle_store.FILLED):
+        values = frame[name] if name in frame.columns else np.zeros(len(frame))
+        found.update(np.ascontiguousarray(values, np.float64).data)
+    return found.hexdigest()
 
 
 def past_rows(

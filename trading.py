@@ -6,21 +6,24 @@ before and closed after.
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
+import first_live
 import halts
 from cli import Answer, Run
-from clock import Clock
-from control import Door, Request, signals
+from control import signals
+from dry_run import dry_run
+from keeping import Keeping
 from kite.inbox import Inbox
-from outcome import ConfigError, RefusedError
+from outcome import RefusedError
+from pace import paced, streaming, until_over
 from rulebook.hours import IST, ist_day
 from session_end import Outcome
-from session_events import Flatten, Halt, SessionEvent, Unlock, Why
-from trading_wiring import Running, Wiring, running, wiring
-
-DOOR = "trade.sock"
-TAKE_MOST_S = 0.25  # of this machine, between looks
+from session_events import Halt, SessionEvent, Why
+from stand_in import leave, open_door
+from trading_wiring import Wiring, opened_today, running, wiring
+from watch import DRY_RUN
 
 log = logging.getLogger("trade")
 
@@ -33,80 +36,55 @@ def mode_of(run: Run) -> str:
 def session(run: Run) -> Answer:
     """`--fn loop`: the whole day."""
     mode = mode_of(run)
+    if mode == DRY_RUN:
+        return dry_run(run)
+    run = replace(run, clock=paced(run.clock))
     with wiring(run, mode) as w:
         if not w.day.is_open:
             return Answer({"day": str(w.day.day)}, f"{w.day.day} is no trading day: {w.day.label}")
         if w.day.hard_end is None or run.clock.now() >= w.day.hard_end:
             return Answer({"day": str(w.day.day)}, f"the session of {w.day.day} is over for today")
-        _require_free(run)
-        w.require_fresh_candles()
-        _say_where(w)
-        found = _traded(w)
+        halted = _why_not(run)
+        found = _traded(w) if halted is None else _left(w, halted)
         data = {"outcome": found.sentence, "is_flat": found.is_flat, "mode": mode}
         return Answer(data, found.sentence, found.code)
 
 
 def _traded(w: Wiring) -> Outcome:
-    made = running(w)
-    state, inbox = w.run.settings.state, made.inbox
+    """Whoever halts is heard from the first moment on: until the session runs, the inbox keeps the word."""
+    inbox, state = Inbox[SessionEvent](), w.run.settings.state
     _complain(halts.prepare(state))
     with ExitStack() as open_:
-        _open_door(open_, w, inbox)
+        open_door(open_, w.run, inbox)
         switch = halts.SwitchWatch(state, w.day.day, lambda text: inbox.put(Halt(Why.SWITCH, text)))
         open_.callback(switch.close)
         open_.enter_context(signals(lambda name: inbox.put(Halt(Why.SIGNAL, f"{name} was received"))))
-        made.ticker.start()
-        open_.callback(made.ticker.stop)
+        if w.mode == "live":
+            first_live.confirmed(
+                state, w.at.addresses.broker_host, w.user, w.run.args.confirm_live, w.run.clock
+            )
+        w.require_fresh_candles()
+        w.require_worthy_winner()
+        _say_where(w)
+        made = running(w, inbox)
+        open_.callback(Keeping(made.journal).close)
+        open_.enter_context(streaming(made.ticker, w.run.clock))
         made.workers.leverages()
-        outcome = until_over(made, w.run.clock)
-        made.end(outcome)
-    return outcome
+        return made.end(until_over(made, w.run.clock))
 
 
-def until_over(made: Running, clock: Clock) -> Outcome:
-    """The loop: whatever comes, and a look at the time."""
-    session, inbox = made.session, made.inbox
-    session.begin()
-    while session.outcome is None:
-        event = inbox.take(min(TAKE_MOST_S, made.pace_s / max(1.0, rate_of(clock))))
-        if event is not None:
-            session.on(event)
-        session.look()
-    return session.outcome
-
-
-def rate_of(clock: Clock) -> float:
-    """How fast the time runs that is followed; 1 for this machine's own."""
-    return float(getattr(clock, "rate", 1.0))
-
-
-def _open_door(open_: ExitStack, w: Wiring, inbox: Inbox[SessionEvent]) -> None:
-    """Without a door one can still halt by the switch or a signal."""
-    try:
-        door = Door(w.run.settings.state / DOOR, lambda request: inbox.put(_of_request(request)))
-    except ConfigError as error:
-        log.error("%s; halt by .killswitch or by a signal instead", error)
-        return
-    open_.callback(door.close)
-
-
-def _of_request(request: Request) -> SessionEvent:
-    """What another terminal asks for, as the session hears it."""
-    match request.ask:
-        case "halt":
-            return Halt(Why.COMMAND, request.why or "trade.py --fn halt", request.taken)
-        case "flatten":
-            return Flatten(request.why or "trade.py --fn flatten", request.taken)
-        case _:
-            return Unlock(request.why, request.taken)
-
-
-def _require_free(run: Run) -> None:
+def _why_not(run: Run) -> str | None:
     """A halted or lost day stays so for every start, until somebody unlocks it."""
     state, today = run.settings.state, ist_day(run.clock.now())
-    why = halts.why_halted(state, today) or halts.why_locked(state, today)
-    if why is not None:
-        raise RefusedError(f"{why}; unlock with: python trade.py --fn unlock")
+    return halts.why_halted(state, today) or halts.why_locked(state, today)
+
+
+def _left(w: Wiring, halted: str) -> Outcome:
+    """A halt that a crash cut short is brought to its end; otherwise nothing is started."""
+    if not opened_today(w):
+        raise RefusedError(halted)
+    log.critical("halted, and not flat: %s", halted)
+    return leave(w, Halt(Why.COMMAND, halted))
 
 
 def _say_where(w: Wiring) -> None:

@@ -8,18 +8,18 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from functools import cached_property
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-import candle_store
 import halts
 from cli import VERSION, Run
+from clock import SystemClock
 from connection import Connection, connected
 from facts import read_calendar, read_tariff, require_years
 from files import write_atomically
@@ -40,7 +40,8 @@ from live_features import LiveFeatures
 from mind import WinnersMind
 from notes import Notes
 from order_desk import Desk
-from outcome import DataError
+from outcome import DataError, ExitCode, RefusedError
+from pace import pool_on
 from paper import PaperClient
 from paper_account import PaperTerms
 from rulebook.bars import MINUTES
@@ -49,10 +50,12 @@ from rulebook.events import DayBegan
 from rulebook.hours import IST, NoWindow, SymbolClass, ist_day
 from rulebook.records import Paise
 from rulebook.situation import Limits
-from session import Parts, Session
+from session import Session
 from session_end import Outcome
 from session_events import SessionEvent
-from session_start import past_of, past_rows, warm
+from session_mind import Mind, StillMind
+from session_parts import Parts
+from session_start import Past, frames_before, history_hash, past_of, past_rows, warm
 from sessions_grid import Grid
 from study import lookbacks, recipes
 from trading_day import TradingDay, trading_day
@@ -134,6 +137,11 @@ class Wiring:
             log.warning("not traded at NSE today, and left out: %s", ", ".join(gone))
         return {name: self.master.shares[name] for name in sorted(wanted) if name not in gone}
 
+    def add_shares(self, tickers: Iterable[str]) -> None:
+        """Also these, where the exchange knows them."""
+        known = self.master.shares
+        self.shares = {**self.shares, **{name: known[name] for name in tickers if name in known}}
+
     @cached_property
     def client(self) -> KiteClient:
         """Whose orders are the broker's own, or of paper: that one is unable to send any."""
@@ -142,7 +150,7 @@ class Wiring:
         run, settings = self.run, self.run.settings
         environment, token = self.at.environment, self.token()
         way = transport(
-            environment.text("BROKER_MODE"), self.at.addresses, self.at.api_key, run.clock, SystemRandom()
+            environment.text("BROKER_MODE"), self.at.addresses, self.at.api_key, SystemClock(), SystemRandom()
         )
         way.use_token(token)
         trades = settings.max_concurrent_trades + 1  # one more: charges and slippage must not use it up
@@ -173,23 +181,31 @@ class Wiring:
     @cached_property
     def frames(self) -> "dict[str, dict[str, pd.DataFrame]]":
         """Candles on disk of the days before today, by timeframe and ticker."""
-        raw, midnight = self.run.settings.paths.raw, _midnight(self.day.day)
         names = sorted((str(name) for name in self.run.settings.timeframes), key=MINUTES.__getitem__)
-        found: dict[str, dict[str, pd.DataFrame]] = {}
-        for timeframe in names:
-            frames = {name: candle_store.read_candles(raw, name, timeframe) for name in self.shares}
-            found[timeframe] = {name: frame[frame["timestamp"] < midnight] for name, frame in frames.items()}
-        return found
+        return frames_before(self.run.settings.paths.raw, self.shares, names, self.day.day)
 
     def require_fresh_candles(self) -> None:
-        """DataError unless they reach to the last session before today."""
+        """DataError unless they reach to the end of the last session before today."""
         last = self.grid.calendar.previous_session(self.day.day)
         base = self.frames[self.grid.timeframe]
         newest = max((frame["timestamp"].max() for frame in base.values() if len(frame)), default=None)
-        if newest is None or newest.tz_convert(IST).date() < last:
-            ends = "nowhere" if newest is None else f"on {newest.tz_convert(IST).date()}"
+        if newest is None or newest.timestamp() < int(self.grid.of(last)[-1]):
+            ends = "nowhere" if newest is None else f"on {newest.tz_convert(IST):%Y-%m-%d at %H:%M}"
             raise DataError(
                 f"the candles on disk end {ends}, the last session was {last}: python fetch.py history impute"
+            )
+
+    def require_worthy_winner(self) -> None:
+        """RefusedError where it has earned too little to trade live; what is open is tended all the same."""
+        least = least_reward_of(self.mode, self.run.settings.winner_min_avg_reward)
+        try:
+            earned = self.winner[1].avg_reward
+        except DataError as error:
+            raise RefusedError(str(error)) from error
+        if least is not None and earned < least and not opened_today(self):
+            raise RefusedError(
+                f"the winner earned {earned:.4g} R a trade on the holdout; live trading asks for {least:g} R:"
+                " train a better one (python train.py), or rehearse with --paper"
             )
 
     # --- words ---
@@ -233,41 +249,71 @@ class Running:
     notes: Notes
     pace_s: float
 
-    def end(self, outcome: Outcome) -> None:
-        """The last word in the journal."""
+    def end(self, outcome: Outcome) -> Outcome:
+        """The last word in the journal; a session that could not be written down did not end well."""
         self.notes.add(SessionEnded(outcome.sentence, int(outcome.code), outcome.is_flat))
-        self.notes.flush()
+        if self.notes.flush():
+            return outcome
+        sentence = f"{outcome.sentence}; the journal lacks its end: {self.notes.trouble}"
+        return replace(outcome, code=outcome.code or ExitCode.FAILED, sentence=sentence)
 
 
-def running(w: Wiring) -> Running:
-    """Everything but the loop; the stream and the workers are started by it."""
-    run, settings, inbox = w.run, w.run.settings, Inbox[SessionEvent]()
-    past = past_of(entry.fact for entry in w.journal.entries(day=w.day.day))
+def running(w: Wiring, inbox: Inbox[SessionEvent]) -> Running:
+    """A session that trades: with the winner, and the candles that it looks at."""
+    engine, winner = w.winner
+    past = _past(w)
+    watch = _watch(w)
+    watch.winner(True, winner.avg_reward)
+    book = warm_book(w, _book(w))
+    return _running(w, inbox, past, watch, book, _mind(w, engine, winner), winner.card.model_hash)
+
+
+def errand(w: Wiring, inbox: Inbox[SessionEvent], mind: Mind, made: Callable[[Parts], Session]) -> Running:
+    """A session for one wish of a script's: with the candles and the winner's record, not with its word."""
+    _, winner = w.winner
+    past, watch = _past(w), _watch(w)
+    watch.winner(True, winner.avg_reward)
+    return _running(w, inbox, past, watch, warm_book(w, _book(w)), mind, "", made)
+
+
+def leaving(w: Wiring, inbox: Inbox[SessionEvent], made: Callable[[Parts], Session] = Session) -> Running:
+    """A session that only leaves: without a model, without candles, also of shares not traded any more."""
+    past, rates = _past(w), read_tariff(FACTS).rates_on(w.day.day)
+    w.add_shares(past.machine().units)
+    book = _book(w)
+    book.on(DayBegan(w.day.windows, rates))
+    return _running(w, inbox, past, _watch(w), book, StillMind(), "", made)
+
+
+def opened_today(w: Wiring) -> list[str]:
+    """What the journal of today has not seen closed."""
+    return _past(w).machine().open_tickers
+
+
+def _running(
+    w: Wiring, inbox: Inbox[SessionEvent], past: Past, watch: Watch, book: Book, mind: Mind, model_hash: str,
+    made: Callable[[Parts], Session] = Session,
+) -> Running:  # fmt: skip
+    """Everything but the loop, which starts the stream."""
+    run, settings, state = w.run, w.run.settings, w.run.settings.state
     opened_at = min((session.opens_at for session in w.day.sessions.values()), default=run.clock.now())
+    tokens = {name: share.token for name, share in w.shares.items()}
     workers = Workers(
-        w.client, inbox, run.clock, {name: share.token for name, share in w.shares.items()},
-        w.grid.timeframe, opened_at, w.token,
-    )  # fmt: skip
+        w.client, inbox, run.clock, tokens, w.grid.timeframe, opened_at, w.token, pool_on(run.clock)
+    )
     w.held.callback(workers.close)
     notes = Notes(w.journal.write, run.clock.now)
     desk = Desk(past.machine(), w.client, notes.record, workers.submit, run.clock)
-    limits, rules = _limits(w), settings.rules(w.max_loss_r())
-    instruments = {name: share.instrument for name, share in w.shares.items()}
-    watch = Watch(instruments, rules, limits, run.clock.monotonic(), exempt_of(w.mode))
-    book = _warm_book(w, Book(rules, limits, instruments))
-    engine, winner = w.winner
-    _tell_what_is_known(w, watch, winner)
     feed = Feed(STREAM_MODES[settings.market_data.mode])
-    feed.want([share.token for share in w.shares.values()])
+    feed.want(tokens.values())
     stream: Inbox[News] = inbox  # type: ignore[assignment]
     ticker = Ticker(w.at.addresses.kite_ws, w.at.api_key, w.token, feed, run.clock, SystemRandom(), stream)
-    state = settings.state
-    session = Session(
+    session = made(
         Parts(
-            book, desk, watch, w.day, _mind(w, engine, winner), notes, workers, past,
-            {share.token: name for name, share in w.shares.items()}, ticker.silence_s,
+            book, desk, watch, w.day, mind, notes, workers, past,
+            {token: name for name, token in tokens.items()}, ticker.silence_s,
             w.client.quoted if isinstance(w.client, PaperClient) else None,
-            lambda: secrets.token_hex(4), settings.max_slippage_bps, winner.card.model_hash,
+            lambda: secrets.token_hex(4), settings.max_slippage_bps, model_hash,
             lambda text: _complain(halts.halt(state, w.day.day, text, run.clock.now())),
             lambda text: _complain(halts.lock_for_loss(state, w.day.day, text, run.clock.now())),
             run.args.loop_ms / 1_000,
@@ -275,14 +321,31 @@ def running(w: Wiring) -> Running:
     )  # fmt: skip
     notes.add(
         SessionBegan(
-            w.mode, w.at.addresses.broker_host, w.user, VERSION, w.settings_hash, winner.card.model_hash,
-            os.getpid(), bool(past.records),
+            w.mode, w.at.addresses.broker_host, w.user, VERSION, w.settings_hash, model_hash, os.getpid(),
+            bool(past.records), tuple(w.shares), history_hash(w.frames) if model_hash else "",
         )
     )  # fmt: skip
     return Running(session, inbox, ticker, workers, w.journal, notes, run.args.loop_ms / 1_000)
 
 
-def _warm_book(w: Wiring, book: Book) -> Book:
+def _past(w: Wiring) -> Past:
+    return past_of(entry.fact for entry in w.journal.entries(day=w.day.day))
+
+
+def _book(w: Wiring) -> Book:
+    instruments = {name: share.instrument for name, share in w.shares.items()}
+    return Book(w.run.settings.rules(w.max_loss_r()), limits_of(w), instruments)
+
+
+def _watch(w: Wiring) -> Watch:
+    instruments = {name: share.instrument for name, share in w.shares.items()}
+    rules = w.run.settings.rules(w.max_loss_r())
+    watch = Watch(instruments, rules, limits_of(w), w.run.clock.monotonic(), exempt_of(w.mode))
+    _tell_what_is_known(w, watch)
+    return watch
+
+
+def warm_book(w: Wiring, book: Book) -> Book:
     """Ranges and closes of the past, then today's hours and charges."""
     rates = read_tariff(FACTS).rates_on(w.day.day)
     days = past_rows(w.frames[w.grid.timeframe], w.grid, _midnight(w.day.day), WARM_BARS)
@@ -303,16 +366,15 @@ def _mind(w: Wiring, engine: "InferenceEngine", winner: "Winner") -> WinnersMind
     return WinnersMind(engine, bars, features, w.grid.timeframe, stamps)
 
 
-def _tell_what_is_known(w: Wiring, watch: Watch, winner: "Winner") -> None:
+def _tell_what_is_known(w: Wiring, watch: Watch) -> None:
     """Facts that no event brings."""
     watch.calendar(w.day.is_open, w.day.label, w.day.is_verified)
-    watch.winner(True, winner.avg_reward)
     watch.instance(True)  # the lock of trade.py is held
     watch.venue(VENUES[w.mode], "paper" if isinstance(w.client, PaperClient) else "the broker")
     watch.token(True)  # the user's id was just asked for by it
 
 
-def _limits(w: Wiring) -> Limits:
+def limits_of(w: Wiring) -> Limits:
     settings, risk = w.run.settings, w.run.settings.risk
     return Limits(
         max_slippage_bps=settings.max_slippage_bps,

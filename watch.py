@@ -205,7 +205,7 @@ class Watch:
 
     def is_heartbeat_lost(self, now_s: float) -> bool:
         """Then nothing is entered, all is flattened, and the session halts."""
-        last_s = self._began_s if self._heartbeat_s is None else self._heartbeat_s
+        last_s = self._began_s if self._heartbeat_s is None else max(self._began_s, self._heartbeat_s)
         return now_s - last_s > self._limits.heartbeat_s
 
     def quote(self, ticker: str) -> Quote | None:

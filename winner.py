@@ -74,6 +74,15 @@ def load(folder: Path) -> Winner:
     return _load(folder if version is None else folder / HISTORY / version, version)
 
 
+def place_of(folder: Path, model_hash: str) -> Path | None:
+    """Where the model of that hash lies, to be loaded from: in force, or among those that were."""
+    for place in (folder, *(folder / HISTORY / version for version in reversed(versions(folder)))):
+        with suppress(DataError):
+            if _metrics(place / METRICS)["model_hash"] == model_hash:
+                return place
+    return None
+
+
 def versions(folder: Path) -> list[str]:
     """All that are whole as far as names tell, the oldest first."""
     found = [path.parent.name for path in (folder / HISTORY).glob(f"*/{METRICS}")]

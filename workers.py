@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from broker import INTERVALS
 from clock import Clock
@@ -37,12 +38,20 @@ CANDLES_AT_ONCE = 10  # tickers, before their candles are handed in
 log = logging.getLogger("broker")
 
 
+class Pool(Protocol):
+    """Threads; concurrent.futures.Executor."""
+
+    def submit(self, work: Callable[..., None], /, *args: Any) -> object: ...
+    def shutdown(self, wait: bool = ..., *, cancel_futures: bool = ...) -> None: ...
+
+
 class Workers:
     """Of one session. `token` gives the newest one of `.env`; `codes` the broker's number of each ticker."""
 
     def __init__(
         self, client: KiteClient, inbox: Inbox[SessionEvent], clock: Clock, codes: Mapping[str, int],
         timeframe: str, opened_at: datetime, token: Callable[[], str | None],
+        pool: Callable[[int, str], Pool] = ThreadPoolExecutor,
     ) -> None:  # fmt: skip
         self._client = client
         self._inbox = inbox
@@ -51,9 +60,9 @@ class Workers:
         self._timeframe = timeframe
         self._opened_at = opened_at
         self._token = token
-        self._changing = ThreadPoolExecutor(CHANGING, "orders")
-        self._reading = ThreadPoolExecutor(READING, "reads")
-        self._history = ThreadPoolExecutor(1, "candles")
+        self._changing = pool(CHANGING, "orders")
+        self._reading = pool(READING, "reads")
+        self._history = pool(1, "candles")
         self._under_way: set[str] = set()
 
     def submit(self, work: Callable[[], Event | None], *, is_read: bool) -> None:
@@ -134,7 +143,7 @@ class Workers:
 
     # --- in a thread ---
 
-    def _once(self, what: str, pool: ThreadPoolExecutor, work: Callable[[], SessionEvent | None]) -> None:
+    def _once(self, what: str, pool: Pool, work: Callable[[], SessionEvent | None]) -> None:
         """Only the core asks, so nobody races for the name."""
         if what not in self._under_way:
             self._under_way.add(what)

@@ -23,6 +23,7 @@ from bench import (
     report_html,
     results,
     rulebook,
+    session,
     startup,
     store,
     ticks,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[bool], Awaitable[Outcome]]] = {
         ticks,
         local_exchange,
         order_path,
+        session,
     )
 }
 PAGE = results.FOLDER.parent.parent / "docs" / "performance.md"

@@ -145,6 +145,7 @@ class ClockFace:
             "rate": self._pacing.rate or 0.0,
             "lock_step": self._pacing.rate is None,
             "monotonic": (now - self._since).total_seconds(),
+            "held": self._pacing.held,
         }
 
     def _wait(self, asked: Request, deliver: Callable[[Delivery], None]) -> Callable[[], None] | None:
@@ -157,7 +158,11 @@ class ClockFace:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             deliver(Delivery(_wrong(f"clock: {error!r}", 400)))
             return None
-        word = Idle(until, lambda: deliver(Delivery(as_json(self._told()))), name, outstanding, heard)
+        word = Idle(
+            until,
+            lambda: deliver(Delivery(as_json(self._told() | {"sent": self._pacing.sent(heard)}))),
+            name, outstanding, heard,
+        )  # fmt: skip
         self._pacing.idle(word)
         return lambda: self._pacing.gone(word)
 

@@ -4,15 +4,15 @@ At a rate, a wall second is `rate` seconds here, and whoever is too slow is late
 
 In lock-step nobody is late. A follower says "idle until T"; once every follower is idle, time moves to the
 earliest T or event, whichever is first, and stops there. A follower that was sent a frame of the stream is
-idle again only when it says that it has heard it (it counts frames by its own port), and one that waits
-for an answer that is held back says so: else time would run on while it thinks. Who only waits, without
-a name, holds nothing up while it works: a download has no deadlines.
+woken, and idle again only when it says that it has heard it (it counts frames by its own port); one that
+waits for an answer that is held back says so, and is woken when it goes out: else time would run on while it
+thinks. Who only waits, without a name, holds nothing up while it works: a download has no deadlines.
 
 Virtual time is handed to exchange.venue; this file knows no socket and no wall clock (its reading comes in).
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -69,6 +69,10 @@ class Pacing:
         self._anchor = (self._timed.now, wall_s)
         self.rate = rate
 
+    def sent(self, ports: Iterable[int]) -> dict[int, int]:
+        """Frames on each of these ports so far; -1 where there is no such connection any more."""
+        return {port: self._wires.frames_sent(port) for port in ports}
+
     def later(self, at: datetime, callback: Callable[[], None]) -> None:
         """An answer that is held back until then."""
         self._serial += 1
@@ -109,6 +113,8 @@ class Pacing:
         if self.rate is None:
             while self._may_move() and (moment := self.next_moment()) is not None:
                 self._step(max(moment, self._timed.now))
+            for word in [word for word in self._idle if self._has_news(word)]:
+                self._wake(word)
             return
         since, wall_then = self._anchor
         self.move_to(since + timedelta(seconds=(wall_s - wall_then) * self.rate))
@@ -155,4 +161,10 @@ class Pacing:
         named = [word for word in self._idle if word.name is not None]
         if named and sum(word.outstanding for word in named) != self.held:
             return False  # a request or an answer is on its way
-        return all(self._wires.frames_sent(port) == n for word in named for port, n in word.heard.items())
+        return not any(self._was_sent_more(word) for word in named)
+
+    def _has_news(self, word: Idle) -> bool:
+        return word.outstanding > self.held or self._was_sent_more(word)
+
+    def _was_sent_more(self, word: Idle) -> bool:
+        return any(self._wires.frames_sent(port) != n for port, n in word.heard.items())

@@ -9,6 +9,7 @@ Prices have the age of the exchange's own stamp, as far as the mode carries one:
 again and again grows old. No socket, no clock: seconds of a monotonic clock come with each message.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ SILENT_S = 5.0  # five missed heartbeats
 FIRST_TICK_S = 5.0  # the cached tick comes at once (kite.md 5.2)
 ASKS_MOST = 2  # subscriptions repeated before the connection is given up
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+SOON_S = 0.001  # after a span is over, not at its very end
 SETTLED_S = 30.0  # up for so long: the next drop starts the back-off anew
 
 
@@ -140,6 +142,16 @@ class Feed:
         if self._asks > ASKS_MOST and self._missing():
             return f"no first tick of {len(self._missing())} instruments"
         return None
+
+    @property
+    def due_s(self) -> float:
+        """From when on, if nothing comes before, `ails` or `remind` has something to say."""
+        if self._opened_s is None:
+            return math.inf
+        silent_s = self._heard_s + SILENT_S + SOON_S
+        if not self._missing():
+            return silent_s
+        return min(silent_s, self._opened_s + FIRST_TICK_S * (self._asks + 1) + SOON_S)
 
     def remind(self, now_s: float) -> list[str]:
         """Subscriptions to repeat, because nothing came of them."""

@@ -15,7 +15,6 @@ import fcntl
 import itertools
 import os
 import struct
-import threading
 from bisect import insort
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from clock import Clock
+from clock import Clock, queue_on
 from rulebook.hours import ist_day
 
 SECOND_S, MINUTE_S = 1.0, 60.0
@@ -88,7 +87,7 @@ class _Gate:
         self._book = _Book(path, max(limit.per_second, limit.per_minute))
         self._arrivals = itertools.count()
         self._line: list[tuple[bool, int]] = []
-        self._moved = threading.Condition()
+        self._moved = queue_on(clock)
 
     def take(self, urgent: bool) -> None:
         with self._moved:

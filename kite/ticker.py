@@ -7,6 +7,7 @@ The address holds key and token, so it is never logged and no error quotes it.
 """
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Iterable
 from random import Random
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from clock import Clock
+from clock import Clock, wait_until
 from kite.feed import Connected, Disconnected, Feed, LoggedOut, News, Ticked
 from kite.inbox import Inbox
 
@@ -45,9 +46,12 @@ class Ticker:
         self._socket: ClientConnection | None = None
         self._is_over = threading.Event()
         self._heard: dict[int, int] = {}
+        self._due_s: float | None = math.inf  # of what this thread does by itself; None: it listens
+        self.moved: Callable[[], object] = lambda: None  # called when `heard` or `due_s` is another one
         self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
 
     def start(self) -> None:
+        self._is_at(0.0)
         self._thread.start()
 
     def stop(self) -> None:
@@ -77,8 +81,20 @@ class Ticker:
         with self._lock:
             return dict(self._heard)
 
+    @property
+    def due_s(self) -> float:
+        """When it has something to do by itself, by the followed clock; what is past, it is doing now."""
+        with self._lock:
+            return self._feed.due_s if self._due_s is None else self._due_s
+
     def _run(self) -> None:
         asyncio.run(self._keep_connected())
+
+    def _is_at(self, due_s: float | None, heard: dict[int, int] | None = None) -> None:
+        with self._lock:
+            self._due_s = due_s
+            self._heard = self._heard if heard is None else heard
+        self.moved()
 
     async def _keep_connected(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -110,14 +126,15 @@ class Ticker:
         ) as socket:  # fmt: skip
             self._socket = socket
             with self._lock:
-                self._heard = {socket.local_address[1]: 0}
                 texts = self._feed.opened(self._clock.monotonic())
             self._inbox.put(Connected())
             await self._say(texts)
+            self._is_at(None, {socket.local_address[1]: 0})
             try:
                 return await self._listen(socket)
             finally:
                 self._socket = None
+                self._is_at(0.0, {})
 
     async def _listen(self, socket: ClientConnection) -> str:
         port = socket.local_address[1]
@@ -138,6 +155,7 @@ class Ticker:
             if message is not None:
                 with self._lock:
                     self._heard[port] += 1
+            self.moved()
             if reason is not None:
                 return reason
             await self._say(texts)
@@ -164,5 +182,7 @@ class Ticker:
     async def _wait(self, seconds: float) -> None:
         """On the clock that everything follows, in pieces, so that stopping does not wait for its end."""
         over_s = self._clock.monotonic() + seconds
-        while not self._is_over.is_set() and (left_s := over_s - self._clock.monotonic()) > 0:
-            await asyncio.to_thread(self._clock.wait, min(left_s, PIECE_S))
+        self._is_at(over_s)
+        while not self._is_over.is_set() and (now_s := self._clock.monotonic()) < over_s:
+            await asyncio.to_thread(wait_until, self._clock, min(over_s, now_s + PIECE_S))
+        self._is_at(0.0)

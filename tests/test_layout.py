@@ -128,21 +128,60 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session_end": PLAIN
     | {"hands", "ledger_facts", "notes", "rulebook", "session_events", "trading_day", "watch"},
     "session_start": {"candle_store", "hands", "ledger_facts", "rulebook", "sessions_grid"},
-    "explain": {"ledger_facts", "rulebook", "session_mind"},
-    "session": {"explain", "hands", "kite", "ledger_facts", "notes", "order_desk", "paper_quotes"}
-    | {"rulebook", "session_end", "session_events", "session_mind", "session_start", "trading_day", "watch"},
+    "explain": {"ledger_facts", "order_desk", "rulebook", "session_mind"},
+    "session": {"by_hand", "explain", "hands", "kite", "ledger_facts", "paper_quotes", "rulebook"}
+    | {"session_end", "session_events", "session_mind", "session_parts", "session_start"},
     "mind": PLAIN
     | {"kite", "live_bars", "live_features", "ml", "rulebook", "session_events", "session_mind"},
     "workers": PLAIN | {"broker", "kite", "rulebook", "session_events"},
+    "by_hand": {"ledger_facts", "rulebook"},
+    "first_live": PLAIN | {"files"},
+    "keeping": PLAIN | {"ledger", "ledger_views"},
+    "session_parts": {"notes", "order_desk", "paper_quotes", "rulebook", "session_mind", "session_start"}
+    | {"trading_day", "watch"},
+    "lock_step": {"followed_clock"},
+    "pace": PLAIN
+    | {"followed_clock", "kite", "lock_step", "session", "session_end", "session_events", "workers"},
+    "emergency": PLAIN | {"cli", "control", "fence", "halts", "ledger_desk", "locks", "rulebook", "stand_in"},
+    "stand_in": PLAIN
+    | {"cli", "control", "keeping", "kite", "ledger", "locks", "pace", "rulebook"}
+    | {"session_end", "session_events", "trading_wiring"},
+    "told_day": PLAIN | {"cli", "ledger", "ledger_facts", "rulebook"},
+    "reasons": {"ledger_facts", "rulebook", "told_day"},
+    "why": PLAIN | {"cli", "ledger", "ledger_facts", "reasons", "rulebook", "told_day"},
+    "day_replay": PLAIN
+    | {"cli", "ledger", "ledger_facts", "live_features", "mind", "ml", "rulebook", "session_mind"}
+    | {"session_start", "study", "told_day", "winner"},
     "trading_wiring": PLAIN
     | FACTS
     | {"candle_store", "cli", "connection", "files", "halts", "kite", "ledger", "ledger_desk"}
     | {"ledger_facts", "live_bars", "live_features", "mind", "ml", "notes", "order_desk", "paper"}
     | {"paper_account", "session", "session_end", "session_events", "session_start", "sessions_grid"}
-    | {"study", "trading_day", "watch", "winner", "workers"},
-    "trading": PLAIN
-    | {"cli", "control", "halts", "kite", "ml", "rulebook", "session_end", "session_events"}
+    | {"pace", "session_mind", "session_parts", "study", "trading_day", "watch", "winner", "workers"},
+    "so_far": PLAIN
+    | {"broker", "kite", "live_bars", "live_features", "rulebook", "session_events", "session_mind"}
+    | {"sessions_grid", "study", "trading_wiring"},
+    "looking": PLAIN
+    | {"kite", "ledger", "order_desk", "paper", "paper_file", "rulebook", "session_start"}
     | {"trading_wiring"},
+    "dry_run_report": PLAIN | {"cli", "ledger_facts", "rulebook"},
+    "dry_run": PLAIN
+    | FACTS
+    | {"cli", "dry_run_report", "halts", "kite", "looking", "notes", "order_desk", "pace", "session"}
+    | {"session_end", "session_events", "session_parts", "session_start", "so_far", "trading_wiring"}
+    | {"watch", "workers"},
+    "positions_now": {"kite", "ledger_facts", "looking", "rulebook", "trading_wiring"},
+    "one_shot": {"cli", "kite", "looking", "ml", "rulebook", "so_far", "study", "trading_wiring", "watch"},
+    "errands": PLAIN
+    | FACTS
+    | {"cli", "control", "first_live", "halts", "kite", "locks", "pace", "paper_quotes", "session"}
+    | {"session_end", "session_events", "session_parts", "so_far", "trading_wiring", "watch"},
+    "scripting": PLAIN
+    | {"cli", "control", "errands", "flags", "kite", "locks", "looking", "ml", "one_shot"}
+    | {"positions_now", "rulebook", "settings", "trading", "trading_wiring", "watch"},
+    "trading": PLAIN
+    | {"cli", "control", "dry_run", "first_live", "halts", "keeping", "kite", "ml", "pace", "rulebook"}
+    | {"session_end", "session_events", "stand_in", "trading_wiring", "watch"},
     "exchange": PLAIN | FACTS | {"kite", "strict_json", "candle_store"},
     "contradictions": {"settings"},  # for names of types only
     "settings": PLAIN | {"files", "contradictions", "rulebook"},
@@ -186,7 +225,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "network",
     }
     | {"policy", "replay", "report", "rulebook", "settings", "sizes", "strategies", "study", "training"},
-    "trade": PLAIN | {"cli", "flags", "ledger_desk", "trading"},
+    "trade": PLAIN
+    | {"cli", "day_replay", "emergency", "flags", "ledger_desk", "one_shot", "positions_now"}
+    | {"scripting", "trading", "why"},
     "dashboard": PLAIN | FACTS | {"cli", "flags", "settings", "environment"},
 }
 HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
@@ -204,7 +245,7 @@ HEAVY_MAY_BE_IMPORTED_AT_THE_TOP: dict[str, set[str]] = {
     **{
         name: {"torch"} for name in ("block", "descent", "network")
     },  # whoever imports it is about to learn or to decide
-    **{name: {"numpy"} for name in ("live_features", "mind", "session_start")},
+    **{name: {"numpy"} for name in ("live_features", "mind", "session_start", "so_far")},
     **{name: {"numpy"} for name in ("replay", "reference", "yardsticks")},
     "ml": {"torch"},
     **{name: {"numpy", "torch"} for name in ("learner", "policy", "fitting", "training", "certify")},
@@ -236,10 +277,10 @@ TOO_SHORT = {
     "dashboard.py": "its pages come with a later version",
     "looks_picture.py": "a picture, and nothing to merge it with",
     "descent.py": "one step, and it must not be mixed with what is taught",
+    "by_hand.py": "one question, and nothing to merge it with",
+    "first_live.py": "one question, and nothing to merge it with",
+    "session_parts.py": "one question, and who puts a session together looks for it",
     "env_file.py": "one question, and two files ask it",
-    "explain.py": "one question, and the journal's readers look for it",
-    "session_mind.py": "what session.py and mind.py agree about",
-    "rulebook/earnings.py": "one question of the book's, with a state of its own",
     "rulebook/proposal.py": "one question of the book's",
     **{
         f"strategies/{name}.py": "a strategy is as long as its idea"

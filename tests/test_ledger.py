@@ -66,7 +66,7 @@ def test_every_fact_comes_back_as_what_it_was(kind):
 
 def test_a_kind_that_was_ever_written_stays():
     assert {
-        "order", "began", "ended", "decision", "quiet", "request", "entered", "trade", "mark", "halt",
+        "order", "began", "ended", "decision", "quiet", "bars", "request", "entered", "trade", "mark", "halt",
         "unlock", "lock", "state", "alarm", "by_hand",
     } == set(KINDS)  # fmt: skip
 
