@@ -18,6 +18,8 @@ from rulebook.records import Action
 from tests.local_exchange import Running, local_exchange
 from tests.trader_house import TraderHouse
 
+pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.alone, pytest.mark.timeout(300)]
+
 AT = datetime(2026, 11, 20, 11, 0, tzinfo=IST)
 OPEN = report.Where(AT, "127.0.0.1:1", "LX0001", is_trading=True)
 SHUT = report.Where(AT, "127.0.0.1:1", "LX0001", is_trading=False)

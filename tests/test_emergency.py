@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from tests.local_exchange import Running, local_exchange
 from tests.trader_house import TraderHouse
 
-pytestmark = [pytest.mark.long, pytest.mark.torch]
+pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.alone, pytest.mark.timeout(300)]
 PATIENCE_S = 90.0
 MACHINE = SystemClock()
 END = ("--end", "14:00:00")

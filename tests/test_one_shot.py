@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from candle_store import read_candles
 from kite.books import Quoted
 from ml import load_winner
@@ -20,6 +22,8 @@ from settings import load_settings
 from study import recipes
 from tests.local_exchange import Running, local_exchange
 from tests.trader_house import TraderHouse
+
+pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.alone, pytest.mark.timeout(300)]
 
 NOW = datetime(2026, 11, 20, 11, 0, tzinfo=IST)
 TICKERS = ["INFY", "TCS"]

@@ -27,6 +27,8 @@ from tests.local_exchange import Running, local_exchange
 from tests.test_book import RULES, Desk, at
 from tests.trader_house import TraderHouse
 
+pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.alone, pytest.mark.timeout(300)]
+
 NAMES = (
     "load_winner", "fetch_realtime_quotes", "build_live_features", "infer", "portfolio_state",
     "should_exit_long", "should_exit_short", "can_enter", "enter_trade", "exit_trade", "loop_until",

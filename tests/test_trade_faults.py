@@ -34,7 +34,7 @@ from tests.trader_house import (  # noqa: E402
     working,
 )
 
-pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.torch, pytest.mark.alone, pytest.mark.timeout(300)]
 
 SPEED = 20
 SEEN_MOST_S = (

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import torch
 from kiteconnect import KiteConnect
 
 import checkpoint
@@ -25,8 +24,6 @@ from clock import SystemClock
 from env_file import put_value
 from features import NAMES
 from ledger import Entry, Follower, journal_paths
-from network import DuelingDoubleDQN
-from policy import Calibration, Manner
 from sizes import Shape
 from tests.brokers import request_token
 from tests.conftest import ROOT
@@ -82,6 +79,11 @@ class TraderHouse(Desk):
 
     def promote(self, margin: float = EAGER, avg_reward: float = 0.2, seed: int = 7) -> None:
         """A network of nobody's teaching; what matters is that it is whole, and what it is asked by."""
+        import torch
+
+        from network import DuelingDoubleDQN
+        from policy import Calibration, Manner
+
         torch.manual_seed(seed)
         shape = Shape(len(NAMES[2]), self.lookbacks)
         network = DuelingDoubleDQN(shape)
