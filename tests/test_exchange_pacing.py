@@ -164,6 +164,34 @@ def test_a_follower_that_was_sent_a_frame_is_idle_again_only_when_it_has_heard_i
     assert 3 == follower.woken
 
 
+def test_a_follower_is_woken_for_each_frame_that_it_has_not_heard_also_one_sent_before_its_word():
+    floor = Floor()
+    streams = Streams(floor, 3, 4)
+    pacing = lock_step(floor, streams)
+    follower = Follower(pacing, "trader")
+    follower.idle(10, heard=0)
+    pacing.catch_up(0.0)
+
+    assert (3.0, 1) == (now_s(floor), follower.woken)
+
+    follower.idle(10, heard=0)
+    pacing.catch_up(0.0)
+
+    assert (3.0, 2) == (now_s(floor), follower.woken)
+    assert {1: 1, 2: -1} == pacing.sent([1, 2])
+
+
+def test_a_follower_is_woken_when_an_answer_that_it_waits_for_goes_out():
+    floor = Floor()
+    pacing = lock_step(floor)
+    follower = Follower(pacing, "trader")
+    pacing.later(NINE + seconds(3), lambda: None)
+    follower.idle(10, outstanding=1)
+    pacing.catch_up(0.0)
+
+    assert (3.0, 1) == (now_s(floor), follower.woken)
+
+
 def test_time_waits_for_a_request_that_is_on_its_way():
     floor = Floor()
     pacing = lock_step(floor)

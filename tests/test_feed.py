@@ -196,3 +196,18 @@ def test_a_flood_leaves_one_tick_a_token_and_every_order():
 
     assert 50 == sum(kind == "tick" for kind in taken)
     assert 200 == sum(kind == "order" for kind in taken)
+
+
+def test_what_is_due_is_when_the_connection_ails_or_reminds_and_not_before():
+    """Whoever holds a clock still for the stream waits for that moment, and finds something to do then."""
+    feed = opened(INFY)
+    first_s = feed.due_s
+
+    assert ([], None) == (feed.remind(first_s - 0.01), feed.ails(first_s - 0.01))
+    assert feed.remind(first_s) or feed.ails(first_s)
+
+    feed = opened(INFY)
+    feed.received(encode_frame([full()]), 1.0)
+
+    assert feed.ails(feed.due_s - 0.01) is None
+    assert feed.ails(feed.due_s) is not None
